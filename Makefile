@@ -1,0 +1,31 @@
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test check screens gpu clean
+
+demo: $(INSTALLED)
+	@$(BIN)/kocr-tui demo
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+screens: $(INSTALLED)
+	$(BIN)/python -m benchmarks.screens docs
+
+gpu: $(INSTALLED)
+	$(BIN)/pytest tests/gpu -rs
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
