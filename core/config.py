@@ -1,0 +1,142 @@
+"""What a run is asked to do: frozen structs read from and written to TOML."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from core import toml_file
+
+Count = Annotated[int, Meta(ge=1)]
+Whole = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Text = Annotated[str, Meta(min_length=1)]
+RunName = Annotated[str, Meta(pattern=r"^[\w][\w.-]{0,63}$")]
+Targets = Literal["language", "attention"]
+BadRows = Literal["refuse", "set-aside"]
+
+
+class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base model: a folder or a hub id, at a revision, in a number format.
+
+    ``dtype`` "auto" takes bf16 where the card has it, else fp16, and fp32 on the CPU.
+    """
+
+    path: Text
+    revision: str | None = None
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+
+
+class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Training and validation rows (Qwen2-VL JSONL), and what to do with a bad row."""
+
+    train: Text
+    validation: Text
+    bad_rows: BadRows = "refuse"
+
+
+class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The hardware profile, and a smaller capacity (GiB) than the profile's where wished."""
+
+    profile: Text = "auto"
+    capacity_gib: Positive | None = None
+
+
+class TuneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The pixel budget: searched between the bounds, or fixed by ``max_pixels`` (pixels)."""
+
+    max_pixels: Count | None = None
+    tolerance: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
+    probe_seconds: Positive = 600.0
+
+
+class LoraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """LoRA on the language model: every linear layer, or the attention's alone."""
+
+    rank: Annotated[int, Meta(ge=1, le=1024)] = 16
+    alpha: Positive = 32.0
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    targets: Targets = "language"
+
+
+class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The recipe: samples an optimizer step (``batch``) in micro-batches, AdamW, cosine."""
+
+    epochs: Count = 1
+    batch: Count = 16
+    micro_batch: Count = 1
+    learning_rate: Positive = 1e-4
+    warmup_ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.03
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    max_grad_norm: Positive = 1.0
+    seed: Whole = 0
+    loader_workers: Annotated[int, Meta(ge=0, le=64)] = 4
+    checkpoint_minutes: Positive = 10.0
+
+    def __post_init__(self) -> None:
+        if self.batch % self.micro_batch:
+            raise ValueError(
+                f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}"
+            )
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches an optimizer step."""
+        return self.batch // self.micro_batch
+
+
+class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Validation by generation.
+
+    ``share`` bounds the time of validation during training to a share of training time.
+    ``window`` is the number of newest predictions in the rolling scores; ``slice_rows`` are
+    generated at a time; ``selection_rows`` form the fixed subset that chooses the best
+    checkpoint; ``report_rows`` other rows are scored before and after training.
+    """
+
+    share: Share = 0.1
+    window: Count = 200
+    slice_rows: Count = 16
+    selection_rows: Count = 64
+    report_rows: Count = 200
+    max_new_tokens: Count = 64
+
+
+class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything a run is asked to do."""
+
+    name: RunName
+    model: ModelConfig
+    data: DataConfig
+    device: DeviceConfig = DeviceConfig()
+    tune: TuneConfig = TuneConfig()
+    lora: LoraConfig = LoraConfig()
+    train: TrainConfig = TrainConfig()
+    validation: ValidationConfig = ValidationConfig()
+
+
+def read_config(path: Path) -> RunConfig:
+    """Reads a run's TOML; relative data and model paths are taken from the file's folder.
+
+    Raises UsageError that names the file and the key.
+    """
+    return resolve_paths(toml_file.read(path, RunConfig), path.parent)
+
+
+def resolve_paths(config: RunConfig, folder: Path) -> RunConfig:
+    """The same config with data paths, and the model's if it is a folder, made absolute."""
+    data = msgspec.structs.replace(
+        config.data,
+        train=_absolute(folder, config.data.train),
+        validation=_absolute(folder, config.data.validation),
+    )
+    model = config.model
+    if (folder / Path(model.path).expanduser()).is_dir():
+        model = msgspec.structs.replace(model, path=_absolute(folder, model.path))
+    return msgspec.structs.replace(config, data=data, model=model)
+
+
+def _absolute(folder: Path, path: str) -> str:
+    return str((folder.absolute() / Path(path).expanduser()).resolve())

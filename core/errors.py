@@ -1,0 +1,34 @@
+"""Errors meant for people: one line that names the thing and says what to do."""
+
+
+class KocrError(Exception):
+    """A failure with one clear line for the user; the command line prints it without a traceback.
+
+    ``exit_code``: 1 failed, 2 wrong use, 3 stopped on request, 4 GPU lost.
+    """
+
+    exit_code = 1
+
+
+class UsageError(KocrError):
+    """The request itself is wrong: an unknown key, name, path or run id."""
+
+    exit_code = 2
+
+
+class StoppedError(KocrError):
+    """The run left at the user's request and can be resumed."""
+
+    exit_code = 3
+
+
+class GpuLostError(KocrError):
+    """The GPU stopped answering."""
+
+    exit_code = 4
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's message, for use inside one of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -1,0 +1,43 @@
+"""Locks on files, released by the kernel when their holder dies, however it dies.
+
+POSIX record locks are used because a forked loader worker doesn't inherit them: with flock, an
+orphan would keep a dead worker's run locked.
+"""
+
+import contextlib
+import fcntl
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core.errors import UsageError
+
+_FLOCK = struct.Struct("@hhqqi")
+
+
+def holder(path: Path) -> int | None:
+    """The process id that holds the lock file, or None. It takes no lock to find out."""
+    try:
+        with path.open("rb") as file:
+            question = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
+    except OSError:
+        return None
+    kind, _whence, _start, _length, pid = _FLOCK.unpack(answer)
+    return None if kind == fcntl.F_UNLCK else int(pid)
+
+
+@contextlib.contextmanager
+def hold(path: Path, busy: Callable[[int], str]) -> Iterator[None]:
+    """Holds the lock file for the length of the block.
+
+    Raises UsageError with ``busy(process id of the holder)`` if it's taken.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise UsageError(busy(holder(path) or 0)) from None
+        yield

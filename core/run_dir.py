@@ -1,0 +1,182 @@
+"""The run folder: the one protocol between the worker, the console and the commands."""
+
+import os
+import re
+import secrets
+import time
+import unicodedata
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from core import lock, toml_file
+from core.config import RunConfig, read_config
+from core.errors import KocrError, UsageError
+from core.events import EventReader, Request
+
+
+class ControlRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What someone asks of the worker; ``time`` is seconds since 1970."""
+
+    id: str
+    request: Request
+    time: float
+
+
+def home() -> Path:
+    """The folder of runs, locks and demo data: $KOCR_HOME, or the user's data folder."""
+    if given := os.environ.get("KOCR_HOME"):
+        return Path(given).expanduser().absolute()
+    return platformdirs.user_data_path("kocr-tui")
+
+
+def runs_folder(given: str | None = None) -> Path:
+    """The folder that holds the runs: ``given`` (from --runs), or the one in ``home()``."""
+    return Path(given).expanduser().absolute() if given else home() / "runs"
+
+
+class RunDir:
+    """One run's folder and the names in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.toml"
+
+    @property
+    def events_file(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def control_file(self) -> Path:
+        return self.path / "control.json"
+
+    @property
+    def certificate_file(self) -> Path:
+        return self.path / "certificate.json"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "worker.log"
+
+    @property
+    def heartbeat_file(self) -> Path:
+        return self.path / "heartbeat"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions"
+
+    def age(self) -> float | None:
+        """Seconds since the run was last launched or made; None if the folder is gone."""
+        newest = (self.log_file, self.config_file)
+        times = [path.stat().st_mtime for path in newest if path.exists()]
+        return max(0.0, time.time() - max(times)) if times else None
+
+    def config(self) -> RunConfig:
+        """The run's resolved config; raises UsageError if it can't be read."""
+        return read_config(self.config_file)
+
+    def events(self) -> EventReader:
+        """A fresh reader that replays the run from its first event."""
+        return EventReader(self.events_file)
+
+    def request(self, request: Request) -> str:
+        """Asks the worker for something by writing control.json whole; returns the request's id."""
+        record = ControlRequest(id=secrets.token_hex(4), request=request, time=time.time())
+        write_whole(self.control_file, msgspec.json.encode(record))
+        return record.id
+
+    def pending_request(self) -> ControlRequest | None:
+        """The request in control.json; None where there is none or it can't be read."""
+        try:
+            return msgspec.json.decode(self.control_file.read_bytes(), type=ControlRequest)
+        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def worker_pid(self) -> int | None:
+        """The process id of the worker that holds this run, or None."""
+        return lock.holder(self.lock_file)
+
+    def heartbeat_age(self) -> float | None:
+        """Seconds since the worker last showed life; None if it never did."""
+        try:
+            return max(0.0, time.time() - self.heartbeat_file.stat().st_mtime)
+        except FileNotFoundError:
+            return None
+
+
+def create_run(folder: Path, config: RunConfig) -> RunDir:
+    """Makes a new run folder (mode 0700) with its config; the id starts with the local time."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
+        path = folder / f"{stamp}-{_slug(config.name)}{suffix}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise KocrError(f"{path}: can't make the run folder: {error.strerror}") from error
+        run = RunDir(path)
+        run.checkpoints.mkdir()
+        run.predictions.mkdir()
+        write_whole(run.config_file, toml_file.encode(config).encode())
+        return run
+    raise KocrError(f"{folder}: too many runs were started in this second; try again")
+
+
+def list_runs(folder: Path) -> list[RunDir]:
+    """All runs in the folder, newest first."""
+    if not folder.is_dir():
+        return []
+    found = [RunDir(path) for path in folder.iterdir() if (path / "config.toml").is_file()]
+    return sorted(found, key=lambda run: run.id, reverse=True)
+
+
+def find_run(folder: Path, run_id: str) -> RunDir:
+    """The run whose id is, or uniquely starts or ends with, ``run_id``; "last" is the newest.
+
+    Raises UsageError when there is none or more than one.
+    """
+    runs = list_runs(folder)
+    if run_id == "last" and runs:
+        return runs[0]
+    exact = [run for run in runs if run.id == run_id]
+    close = [run for run in runs if run.id.startswith(run_id) or run.id.endswith(run_id)]
+    found = exact or close
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(f"{run_id}: no such run in {folder}; `kocr-tui runs` lists them")
+    names = ", ".join(run.id for run in found[:5])
+    raise UsageError(f"{run_id}: more than one run has that name: {names}")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file so that readers see the old or the new content, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", unicodedata.normalize("NFC", name)).strip("-.") or "run"

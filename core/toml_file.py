@@ -1,0 +1,80 @@
+"""TOML files read into frozen msgspec structs, with errors that name the file and the key."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import tomli_w
+
+from core.errors import UsageError
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+_KEY_PATH = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`")
+
+
+def decode(text: str, kind: type[Struct], source: str) -> Struct:
+    """Parses TOML ``text`` into ``kind``; ``source`` names it in errors.
+
+    Raises UsageError for broken TOML, unknown keys, wrong types and impossible values,
+    naming the key's path.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{source}: not valid TOML: {error}") from error
+    return convert(document, kind, source)
+
+
+def convert(document: object, kind: type[Struct], source: str) -> Struct:
+    """Turns plain values into ``kind`` with the same errors as ``decode``."""
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{source}: {explain(error)}") from error
+
+
+def explain(error: msgspec.ValidationError) -> str:
+    """One line for a validation error: ``train.rank: expected `int` >= 1``."""
+    match = _KEY_PATH.match(str(error))
+    assert match is not None
+    problem = match["problem"]
+    path = (match["path"] or "$").removeprefix("$").removeprefix(".").replace("[...]", "")
+    if unknown := _UNKNOWN_KEY.search(problem):
+        key = ".".join(filter(None, (path, unknown["key"])))
+        return f"{key}: unknown key"
+    problem = problem[:1].lower() + problem[1:]
+    return f"{path}: {problem}" if path else problem
+
+
+def read(path: Path, kind: type[Struct]) -> Struct:
+    """Reads ``path`` as TOML into ``kind``; raises UsageError when that can't be done."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: can't be read: {error.strerror}") from error
+    return decode(text, kind, str(path))
+
+
+def encode(value: msgspec.Struct) -> str:
+    """TOML text of a struct; keys whose value is None are left out."""
+    return tomli_w.dumps(plain(value))
+
+
+def plain(value: msgspec.Struct) -> dict[str, Any]:
+    """A struct as the dictionaries that its TOML would give."""
+    return _without_none(msgspec.to_builtins(value))
+
+
+def _without_none(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in document.items()
+        if value is not None
+    }
