@@ -1,0 +1,1 @@
+"""The built-in hardware profiles, one TOML file a card."""
