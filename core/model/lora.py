@@ -1,0 +1,45 @@
+"""LoRA adapters by peft, on the language model alone."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig as PeftLoraConfig
+from peft import PeftModel, get_peft_model, set_peft_model_state_dict
+from safetensors.torch import load_file
+
+from core.config import LoraConfig
+from core.model.families import Family
+
+
+def add_adapter(model: Any, family: Family, lora: LoraConfig, seed: int) -> PeftModel:
+    """Wraps the model with a fresh adapter (fp32) whose first weights depend on ``seed`` alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        adapted: PeftModel = get_peft_model(
+            model,
+            PeftLoraConfig(
+                r=lora.rank,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=family.lora_pattern(lora.targets),
+                bias="none",
+                task_type="CAUSAL_LM",
+            ),
+        )
+    return adapted
+
+
+def trainable_parameters(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    """Names and tensors that training changes, in the model's own order."""
+    return [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+
+
+def save_adapter(model: PeftModel, folder: Path) -> None:
+    """Writes the adapter in peft's own format (adapter_config.json, safetensors)."""
+    model.save_pretrained(str(folder), safe_serialization=True)
+
+
+def read_adapter(model: PeftModel, folder: Path) -> None:
+    """Puts a saved adapter's weights into the model's adapter."""
+    set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))

@@ -1,0 +1,42 @@
+"""AdamW over the adapter, and its state as safetensors."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from core.config import TrainConfig
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+Named = list[tuple[str, nn.Parameter]]
+
+
+def make_optimizer(parameters: Named, train: TrainConfig) -> torch.optim.AdamW:
+    """Fused AdamW: one kernel for all matrices instead of several for each."""
+    return torch.optim.AdamW(
+        [value for _name, value in parameters],
+        lr=train.learning_rate,
+        betas=(0.9, 0.999),
+        weight_decay=train.weight_decay,
+        fused=True,
+    )
+
+
+def save_optimizer(optimizer: torch.optim.Optimizer, parameters: Named, path: Path) -> None:
+    """Writes every parameter's moments under the parameter's name."""
+    tensors = {
+        f"{name}.{moment}": optimizer.state[value][moment].detach().cpu().contiguous()
+        for name, value in parameters
+        for moment in _MOMENTS
+    }
+    save_file(tensors, path)
+
+
+def read_optimizer(optimizer: torch.optim.Optimizer, parameters: Named, path: Path) -> None:
+    """Puts saved moments back, each to its parameter's device."""
+    tensors = load_file(path)
+    for name, value in parameters:
+        optimizer.state[value] = {
+            moment: tensors[f"{name}.{moment}"].to(value.device) for moment in _MOMENTS
+        }

@@ -1,0 +1,118 @@
+"""The worker process: takes a run's lock, tunes if needed, trains, and always says how it ended.
+
+``python -m core.train.worker RUN_FOLDER``; nothing heavy is imported before the lock is held.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from core import lock
+from core.config import RunConfig
+from core.errors import KocrError, StoppedError, UsageError, first_line
+from core.events import EventReader, EventWriter, Finished, State, WorkerStarted
+from core.hardware.nvml import auto_card
+from core.launch import busy_message, report_ready
+from core.profile import Profile, load_profile
+from core.run_dir import RunDir, home
+from core.train.control import AbortedError, Control, Heartbeat
+
+
+def main(arguments: list[str]) -> int:
+    """Works on the run and returns the exit code."""
+    run = RunDir(Path(arguments[0]))
+    try:
+        with lock.hold(run.lock_file, lambda pid: busy_message(run, pid)):
+            report_ready()
+            return _work(run)
+    except UsageError as error:
+        report_ready(str(error))
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+def _work(run: RunDir) -> int:
+    attempt = _attempts(run) + 1
+    events = EventWriter(run.events_file)
+    control = Control(run, events)
+    control.install_signal_handlers()
+    try:
+        with Heartbeat(run.heartbeat_file.touch):
+            finished = _try(run, attempt, events, control)
+        events.write(finished)
+    finally:
+        events.close()
+    return finished.exit_code
+
+
+def _try(run: RunDir, attempt: int, events: EventWriter, control: Control) -> Finished:
+    """Runs all phases and turns how they ended into the run's last word."""
+    try:
+        steps = _run_phases(run, attempt, events, control)
+    except StoppedError as end:
+        return _finished("stopped", end.exit_code, f"{end}; `kocr-tui resume {run.id}` goes on")
+    except AbortedError as end:
+        return _finished("aborted", end.exit_code, str(end))
+    except KocrError as end:
+        return _finished("failed", end.exit_code, str(end))
+    except Exception as error:
+        # Whatever it is, the run must say that it ended and where to look.
+        traceback.print_exc()
+        what = f"{type(error).__name__}: {first_line(error)}; more in {run.log_file}"
+        return _finished("failed", 1, what)
+    return Finished(state="done", exit_code=0, message=f"trained {steps} steps", step=steps)
+
+
+def _run_phases(run: RunDir, attempt: int, events: EventWriter, control: Control) -> int:
+    config = run.config()
+    profile = load_profile(config.device.profile)
+    with _hold_card(profile):
+        _announce(config, profile, attempt, events)
+        control.check()
+        from core.hardware.device import open_device
+        from core.train.job import open_job
+        from core.train.loop import train
+        from core.tune.tuner import tune
+
+        job = open_job(run, config, profile, events, control)
+        certificate = tune(job)
+        device = open_device(config.device, profile)
+        with device.session():
+            return train(job, certificate, device)
+
+
+def _announce(config: RunConfig, profile: Profile, attempt: int, events: EventWriter) -> None:
+    events.write(
+        WorkerStarted(
+            pid=os.getpid(),
+            attempt=attempt,
+            device=profile.title,
+            profile=profile.name,
+            capacity_bytes=profile.capacity_bytes(config.device.capacity_gib),
+            versions={name: importlib.metadata.version(name) for name in ("torch", "transformers")},
+        )
+    )
+
+
+def _hold_card(profile: Profile) -> contextlib.AbstractContextManager[None]:
+    """One run a card: a second one would take the memory that was certified for the first."""
+    card = auto_card() if profile.device == "cuda" else None
+    if card is None or card.uuid is None:
+        return contextlib.nullcontext()
+    path = home() / "locks" / f"{card.uuid}.lock"
+    return lock.hold(path, lambda pid: f"{card.name}: busy: process {pid} trains on it")
+
+
+def _attempts(run: RunDir) -> int:
+    return sum(isinstance(event, WorkerStarted) for event in EventReader(run.events_file).poll())
+
+
+def _finished(state: State, exit_code: int, message: str) -> Finished:
+    return Finished(state=state, exit_code=exit_code, message=message)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
