@@ -11,7 +11,9 @@ from core.errors import KocrError, UsageError
 from core.run_dir import RunDir, home
 
 READY_VARIABLE = "KOCR_READY_FD"
-_CUDA_DEFAULTS = {
+# A waiting OpenMP thread that spins starves everyone who shares its core, loaders included.
+_DEFAULTS = {
+    "OMP_WAIT_POLICY": "PASSIVE",
     "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
     "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
 }
@@ -87,4 +89,4 @@ def prepare_demo() -> RunConfig:
 
 def _environment() -> dict[str, str]:
     """The allocator is set before torch is imported; NVML counts cards by PCI bus, so CUDA must."""
-    return {**_CUDA_DEFAULTS, **os.environ}
+    return {**_DEFAULTS, **os.environ}

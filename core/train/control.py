@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from core.errors import KocrError, StoppedError
-from core.events import EventWriter, Request, RequestSeen, StateChanged
+from core.events import EventWriter, Request, RequestSeen, State, StateChanged
 from core.run_dir import RunDir
 
 _PAUSE_POLL_SECONDS = 0.25
@@ -28,6 +28,12 @@ class Control:
         self._last_id: str | None = None
         self._pending: set[Request] = set()
         self._wake = threading.Event()
+        self._state: State = "queued"
+
+    def enter(self, state: State) -> None:
+        """Tells that the run is in another state now."""
+        self._state = state
+        self._events.write(StateChanged(state=state))
 
     def install_signal_handlers(self) -> None:
         """SIGTERM, SIGINT and SIGHUP ask for a stop; a second one leaves at once."""
@@ -49,7 +55,7 @@ class Control:
                 self._wake.wait(_PAUSE_POLL_SECONDS)
                 self._poll()
             self._pending -= {"pause", "continue"}
-            self._events.write(StateChanged(state="training"))
+            self._events.write(StateChanged(state=self._state))
         if "abort" in self._pending:
             raise AbortedError("aborted on request; the last checkpoint is kept")
         if "stop" in self._pending:

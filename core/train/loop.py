@@ -9,7 +9,7 @@ import msgspec
 from core.data.order import steps_per_epoch
 from core.errors import StoppedError
 from core.evaluate.generate import SignReader
-from core.events import CheckpointSaved, Log, RowSetAside, State, StateChanged, TrainingStarted
+from core.events import CheckpointSaved, Log, RowSetAside, State, TrainingStarted
 from core.hardware.device import Device
 from core.model.lora import read_adapter, save_adapter
 from core.train import checkpoint
@@ -232,4 +232,4 @@ class Trainer:
                 self._job.events.write(RowSetAside(file=path, row=row, reason=reason))
 
     def _enter(self, state: State) -> None:
-        self._job.events.write(StateChanged(state=state))
+        self._job.control.enter(state)

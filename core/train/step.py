@@ -1,5 +1,6 @@
 """One optimizer step, from micro-batches on the host to changed adapter weights."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import torch
@@ -43,9 +44,11 @@ def run_step(
     """Accumulates the gradients of all micro-batches and updates the adapter once.
 
     The loss is normalised over the label tokens of the whole step, so that the split into
-    micro-batches doesn't change it. ``seed`` fixes dropout. None if no sample could be read.
+    micro-batches doesn't change it. ``seed`` fixes dropout. ``micro_batches`` is emptied, so that
+    each goes as soon as it's used. None if no sample could be read.
     """
-    readable = [micro for micro in micro_batches if micro.batch is not None]
+    readable = deque(micro for micro in micro_batches if micro.batch is not None)
+    micro_batches.clear()
     label_tokens = sum(micro.label_tokens for micro in readable)
     if not readable:
         return None
@@ -53,7 +56,9 @@ def run_step(
     torch.manual_seed(seed)
     total = torch.zeros((), device=device.torch_device)
     marks = []
-    for micro in readable:
+    samples = sum(micro.samples for micro in readable)
+    while readable:
+        micro = readable.popleft()
         assert micro.batch is not None
         batch = micro.batch.to(device.torch_device)
         device.count(batch.tensors())
@@ -64,7 +69,7 @@ def run_step(
         trainable.accelerator.backward(loss)
         marks.append((before, seen, device.mark()))
         total += loss.detach()
-        del batch, features, loss
+        del micro, batch, features, loss
     before = device.mark()
     tensors = [value for _name, value in trainable.parameters]
     grad_norm = trainable.accelerator.clip_grad_norm_(tensors, max_grad_norm)
@@ -77,6 +82,6 @@ def run_step(
         grad_norm=grad_norm,
         marks=tuple(marks),
         optimizer_marks=(before, device.mark()),
-        samples=sum(micro.samples for micro in readable),
+        samples=samples,
         label_tokens=label_tokens,
     )

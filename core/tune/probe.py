@@ -107,24 +107,32 @@ def _try(
         )
     started = time.perf_counter()
     _worst_step(trainable, config, processing, sample)
-    return config.train.micro_batch / (time.perf_counter() - started)
+    samples = config.train.micro_batch * min(2, config.train.accumulation)
+    return samples / (time.perf_counter() - started)
 
 
 def _worst_step(
     trainable: Trainable, config: RunConfig, processing: Processing, sample: Sample
 ) -> None:
-    samples = [sample] * config.train.micro_batch
-    batch = TensorBatch.of(collate(samples, processing.pad_token_id))
-    labels = sample.label_tokens * len(samples)
+    # From the second micro-batch on, the gradients of the ones before lie beside its activations.
     outcome = run_step(
         trainable,
-        [MicroBatch(batch, len(samples), labels, ())],
+        [
+            _worst_micro_batch(config, processing, sample)
+            for _ in range(min(2, config.train.accumulation))
+        ],
         seed=config.train.seed,
         learning_rate=config.train.learning_rate,
         max_grad_norm=config.train.max_grad_norm,
     )
     assert outcome is not None
     outcome.loss.item()
+
+
+def _worst_micro_batch(config: RunConfig, processing: Processing, sample: Sample) -> MicroBatch:
+    samples = [sample] * config.train.micro_batch
+    batch = TensorBatch.of(collate(samples, processing.pad_token_id))
+    return MicroBatch(batch, len(samples), sample.label_tokens * len(samples), ())
 
 
 def _worst_samples(spec: ProbeSpec, processing: Processing) -> tuple[Sample, Sample]:

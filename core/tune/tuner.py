@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from core.errors import KocrError
-from core.events import ProbeFinished, ProbeStarted, Setup, StateChanged, Tuned
+from core.events import ProbeFinished, ProbeStarted, Setup, Tuned
 from core.profile import GIB
 from core.train.control import Control
 from core.train.job import Job, library_versions
@@ -49,7 +49,7 @@ def tune(job: Job) -> Certificate:
     certificate = read_certificate(job.run.certificate_file, key)
     reused = certificate is not None
     if certificate is None:
-        job.events.write(StateChanged(state="tuning"))
+        job.control.enter("tuning")
         certificate = _Search(job, extremes).run(key)
         write_certificate(job.run.certificate_file, certificate)
     job.events.write(

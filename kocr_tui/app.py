@@ -1,0 +1,91 @@
+"""The console: themes, breakpoints and the first screens."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from core.run_dir import find_run
+from kocr_tui.actions import actions_at
+from kocr_tui.palette import DARK, LIGHT
+from kocr_tui.screens.base import BaseScreen
+from kocr_tui.screens.home import HomeScreen
+from kocr_tui.strings import say, use_language
+
+
+class ConsoleApp(App[str]):
+    """Shows the runs of a folder; ``run_id`` opens one at once.
+
+    It returns the id of a run that goes on when the user detaches from it.
+    ``clock`` tells the seconds since 1970 that ages and the end of a run are counted from.
+    """
+
+    TITLE = "kocr-tui"
+    CSS_PATH = "app.tcss"
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it as a plain attribute
+        (0, "-narrow"),
+        (60, "-compact"),
+        (100, "-full"),
+        (160, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (18, "-low"), (32, "-tall")]  # noqa: RUF012 - as above
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+
+    def __init__(
+        self,
+        runs: Path,
+        run_id: str | None = None,
+        language: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        use_language(language)
+        super().__init__()
+        self._home = HomeScreen(runs, clock)
+        self._run_id = run_id
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.theme = DARK.name
+
+    def on_mount(self) -> None:
+        self.push_screen(self._home)
+        if self._run_id is not None:
+            self._home.open_run(self._run_id)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The actions of the place where the palette was opened, then the themes."""
+        if isinstance(screen, BaseScreen):
+            for action in actions_at(screen.place):
+                if action.applies(screen.live) and action.id not in {"pane", "palette"}:
+                    name = action.action or action.id
+                    run = _runner(screen, name)
+                    yield SystemCommand(action.title, action.help, run)
+        for theme in (DARK, LIGHT):
+            yield SystemCommand(theme.name, "", _chooser(self, theme.name))
+
+
+def _runner(screen: BaseScreen, action: str) -> Callable[[], object]:
+    return lambda: screen.call_later(screen.run_action, action)
+
+
+def _chooser(app: ConsoleApp, theme: str) -> Callable[[], None]:
+    def choose() -> None:
+        app.theme = theme
+
+    return choose
+
+
+def run_console(runs: Path, run_id: str | None = None, language: str | None = None) -> int:
+    """Runs the console on a folder of runs until the user leaves; returns the exit code.
+
+    ``run_id`` (whole, or a unique start or end of it) opens that run. ``language`` is "ko" or
+    "en", the environment's where it is None. Raises UsageError for an unknown run.
+    """
+    chosen = find_run(runs, run_id).id if run_id is not None else None
+    app = ConsoleApp(runs, chosen, language)
+    left_running = app.run()
+    if left_running is not None:
+        print(say("app.detached", run=left_running))
+    return app.return_code or 0

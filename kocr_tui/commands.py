@@ -1,0 +1,264 @@
+"""What each command does; every function takes the parsed options and returns an exit code."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from core import toml_file
+from core.config import RunConfig, read_config, resolve_paths
+from core.errors import KocrError, UsageError
+from core.events import Request
+from core.launch import launch, prepare_demo
+from core.run_dir import RunDir, create_run, find_run, list_runs, runs_folder
+from core.run_state import RunWatch, watch
+from kocr_tui import format as fmt
+from kocr_tui import report
+from kocr_tui.follow import died, follow
+from kocr_tui.strings import say
+
+Command = Callable[[argparse.Namespace], int]
+DEFAULT_MODEL = "Qwen/Qwen2-VL-2B-Instruct"
+_STOP_SECONDS = 120.0
+_ABORT_SECONDS = 15.0
+_POLL_SECONDS = 0.2
+
+
+def console(options: argparse.Namespace) -> int:
+    """The console on all runs."""
+    from kocr_tui.app import run_console
+
+    if not _has_terminal():
+        raise UsageError("no terminal to draw on; `kocr-tui --help` lists commands that need none")
+    return run_console(runs_folder(options.runs), None, options.lang)
+
+
+def demo(options: argparse.Namespace) -> int:
+    """The whole main job on made signs; its last line is one JSON object."""
+    started = time.monotonic()
+    print(say("plain.demo"), flush=True)
+    run = create_run(runs_folder(options.runs), prepare_demo())
+    code = _start(run, options)
+    watched = watch(run)
+    if watched.state.final is not None:
+        print(report.as_json(report.outcome(watched, time.monotonic() - started)))
+    return code
+
+
+def train(options: argparse.Namespace) -> int:
+    """Starts a new run from a TOML file, from options, or from both."""
+    run = create_run(runs_folder(options.runs), _train_config(options))
+    return _start(run, options)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Starts a worker on a run that has ended before its last step."""
+    run = _named_or_last(options)
+    run.config()
+    if watch(run).live_state() == "done":
+        raise UsageError(say("plain.not_running", run=run.id, request="resume", state="done"))
+    return _start(run, options)
+
+
+def attach(options: argparse.Namespace) -> int:
+    """The console, or plain lines, on a run."""
+    run = _live_or_last(options)
+    watched = watch(run)
+    if _has_terminal() and not options.headless:
+        return _open_console(run, options)
+    if watched.worker_pid() is None:
+        print(report.as_json(report.status(watched)))
+        return 0
+    return follow(watched)
+
+
+def runs(options: argparse.Namespace) -> int:
+    """All runs, the newest first."""
+    folder = runs_folder(options.runs)
+    statuses = [report.status(watch(run)) for run in list_runs(folder)]
+    if options.json:
+        print(report.as_json(statuses))
+    elif not statuses:
+        print(say("plain.no_runs", folder=folder))
+    for status in [] if options.json else statuses:
+        print(_status_line(status))
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Where one run stands."""
+    found = report.status(watch(_live_or_last(options)))
+    print(report.as_json(found) if options.json else _status_line(found))
+    return 0
+
+
+def stop(options: argparse.Namespace) -> int:
+    """Asks for a checkpoint and waits until the worker has left."""
+    return _ask(options, "stop", _STOP_SECONDS)
+
+
+def abort(options: argparse.Namespace) -> int:
+    """Asks the worker to leave at once; one that doesn't answer is killed."""
+    return _ask(options, "abort", _ABORT_SECONDS)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """What this box can do; exit code 1 if something is wrong that stops training."""
+    from core.hardware.doctor import examine
+
+    findings = examine(runs_folder(options.runs))
+    if options.json:
+        print(report.as_json([report.plain(finding) for finding in findings]))
+    else:
+        marks = {"ok": "✓", "warning": "!", "failure": "✗"}
+        columns = max(fmt.width(finding.check) for finding in findings)
+        for finding in findings:
+            print(f"{marks[finding.state]} {fmt.pad(finding.check, columns)}  {finding.detail}")
+            if finding.fix:
+                print(f"  {' ' * columns}  → {finding.fix}")
+    return 1 if any(finding.state == "failure" for finding in findings) else 0
+
+
+def _start(run: RunDir, options: argparse.Namespace) -> int:
+    """Launches the worker and shows it as the options and the terminal allow."""
+    watched = watch(run)
+    launch(run)
+    print(say("plain.detached", run=run.id), flush=True)
+    if options.detach:
+        return 0
+    if _has_terminal() and not options.headless:
+        return _open_console(run, options)
+    return follow(watched)
+
+
+def _open_console(run: RunDir, options: argparse.Namespace) -> int:
+    from kocr_tui.app import run_console
+
+    return run_console(run.path.parent, run.id, options.lang)
+
+
+def _ask(options: argparse.Namespace, request: Request, patience: float) -> int:
+    run = _live(options)
+    watched = watch(run)
+    pid = watched.worker_pid()
+    if pid is None:
+        state = watched.live_state()
+        raise UsageError(say("plain.not_running", run=run.id, request=request, state=state))
+    run.request(request)
+    if not _gone_within(watched, patience):
+        if request == "stop":
+            raise KocrError(say("plain.slow", run=run.id, seconds=f"{patience:.0f}"))
+        os.kill(pid, signal.SIGKILL)
+        print(say("plain.killed", run=run.id, seconds=f"{patience:.0f}"), file=sys.stderr)
+        _gone_within(watched, patience)
+    watched.poll()
+    if options.json:
+        print(report.as_json(report.status(watched)))
+    elif watched.state.finished is not None:
+        print(say("plain.left", run=run.id, state=watched.state.finished.message))
+    else:
+        print(died(watched))
+    return 0
+
+
+def _gone_within(watched: RunWatch, seconds: float) -> bool:
+    """Whether the worker leaves in time."""
+    tick = threading.Event()
+    deadline = time.monotonic() + seconds
+    while watched.worker_pid() is not None:
+        if time.monotonic() > deadline:
+            return False
+        tick.wait(_POLL_SECONDS)
+    return True
+
+
+def _named_or_last(options: argparse.Namespace) -> RunDir:
+    return find_run(runs_folder(options.runs), options.run or "last")
+
+
+def _live_or_last(options: argparse.Namespace) -> RunDir:
+    if options.run is None and len(live := _live_runs(options)) == 1:
+        return live[0]
+    return _named_or_last(options)
+
+
+def _live(options: argparse.Namespace) -> RunDir:
+    if options.run is not None:
+        return find_run(runs_folder(options.runs), options.run)
+    live = _live_runs(options)
+    if not live:
+        raise UsageError(say("plain.no_live"))
+    if len(live) > 1:
+        raise UsageError(say("plain.many_live", runs=", ".join(run.id for run in live)))
+    return live[0]
+
+
+def _live_runs(options: argparse.Namespace) -> list[RunDir]:
+    return [run for run in list_runs(runs_folder(options.runs)) if run.worker_pid() is not None]
+
+
+def _status_line(status: dict[str, Any]) -> str:
+    step = f"{status['step']}/{status['steps'] or '?'}"
+    parts = [status["run"], status["state"], step]
+    if status["samples_per_s"] and status["state"] == "training":
+        parts += [f"{fmt.rate(status['samples_per_s'])}/s", fmt.duration(status["eta_s"])]
+    if status["validation"]:
+        normalized = status["validation"]["normalized"]["value"]
+        parts.append(f"normalised {normalized * 100:.1f} %" if normalized is not None else "-")
+    if status["message"]:
+        parts.append(fmt.visible(status["message"]))
+    return "  ".join(parts)
+
+
+def _train_config(options: argparse.Namespace) -> RunConfig:
+    """The file's config with the options laid over it."""
+    document: dict[str, Any] = {}
+    if options.config is not None:
+        document = toml_file.plain(read_config(Path(options.config)))
+    for section, key, value in _overrides(options):
+        target = document.setdefault(section, {}) if section else document
+        target[key] = value
+    document.setdefault("model", {}).setdefault("path", DEFAULT_MODEL)
+    data = document.setdefault("data", {})
+    missing = [name for name in ("train", "validation") if name not in data]
+    if missing:
+        raise UsageError(f"give --{missing[0]} JSONL, or a config with -c FILE")
+    document.setdefault("name", Path(data["train"]).absolute().parent.name or "run")
+    config = toml_file.convert(document, RunConfig, options.config or "options")
+    return resolve_paths(config, Path.cwd())
+
+
+def _overrides(options: argparse.Namespace) -> list[tuple[str, str, Any]]:
+    """Section, key and value of every option that was given."""
+    places = {
+        "name": "",
+        "profile": "device",
+        "rank": "lora",
+        "targets": "lora",
+        "epochs": "train",
+        "batch": "train",
+        "micro_batch": "train",
+        "learning_rate": "train",
+        "max_pixels": "tune",
+        "train": "data",
+        "validation": "data",
+    }
+    given = [
+        (section, key, value)
+        for key, section in places.items()
+        if (value := getattr(options, key)) is not None
+    ]
+    if options.model is not None:
+        given.append(("model", "path", options.model))
+    if options.set_aside_bad_rows:
+        given.append(("data", "bad_rows", "set-aside"))
+    return given
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()

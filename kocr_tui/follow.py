@@ -1,0 +1,181 @@
+"""Following a run in plain lines, where there is no terminal to draw on."""
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+from core.errors import KocrError
+from core.events import (
+    AnyEvent,
+    CheckpointSaved,
+    DataOpened,
+    Finished,
+    Log,
+    Predicted,
+    ProbeFinished,
+    ProbeStarted,
+    RowSetAside,
+    Step,
+    TrainingStarted,
+    Tuned,
+    Validated,
+    WorkerStarted,
+)
+from core.run_state import RunWatch
+from kocr_tui import format as fmt
+from kocr_tui.strings import say
+
+_POLL_SECONDS = 0.3
+_STEP_LINE_SECONDS = 5.0
+_LOG_LINES = 3
+
+
+def follow(watch: RunWatch) -> int:
+    """Prints what happens from now on until the worker leaves; returns its exit code.
+
+    The first Ctrl+C (or SIGTERM) asks the worker to stop, the second to abort; a lost terminal
+    (SIGHUP) ends only this view. ``watch`` must have read the events of earlier workers already.
+    Raises KocrError if the worker dies without a word.
+    """
+    wake = threading.Event()
+    asked: list[int] = []
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        watch.run.request("stop" if len(asked) == 1 else "abort")
+        print(say("plain.stopping" if len(asked) == 1 else "plain.aborting"), file=sys.stderr)
+
+    before = [
+        (number, signal.signal(number, on_signal)) for number in (signal.SIGINT, signal.SIGTERM)
+    ]
+    try:
+        return _follow(watch, wake)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _follow(watch: RunWatch, wake: threading.Event) -> int:
+    printer = _Printer()
+    while True:
+        alive = watch.worker_pid() is not None
+        for event in watch.poll():
+            printer.show(event)
+            if isinstance(event, Finished):
+                return event.exit_code
+        if not alive:
+            raise KocrError(died(watch))
+        wake.wait(_POLL_SECONDS)
+
+
+def died(watch: RunWatch) -> str:
+    """One line on a worker that left without a word, with the end of its log."""
+    try:
+        text = watch.run.log_file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    last = " / ".join(fmt.visible(line) for line in text.strip().splitlines()[-_LOG_LINES:])
+    return say("plain.died", run=watch.run.id, log=last or "-")
+
+
+class _Printer:
+    """Turns events into lines; steps are thinned to one every few seconds."""
+
+    def __init__(self) -> None:
+        self._last_step_line = 0.0
+
+    def show(self, event: AnyEvent) -> None:
+        line = self._line(event)
+        if line is not None:
+            print(line, flush=True)
+
+    def _line(self, event: AnyEvent) -> str | None:  # noqa: PLR0911 - one line a kind
+        match event:
+            case WorkerStarted():
+                return say(
+                    "plain.started", device=event.device, memory=fmt.size(event.capacity_bytes)
+                )
+            case DataOpened():
+                return say(
+                    "plain.data",
+                    train=event.train_rows,
+                    validation=event.validation_rows,
+                    aside=event.set_aside,
+                )
+            case RowSetAside():
+                return say(
+                    "plain.row", file=event.file, row=event.row, reason=fmt.visible(event.reason)
+                )
+            case ProbeStarted() | ProbeFinished() | Tuned():
+                return _tuning_line(event)
+            case TrainingStarted():
+                return say("plain.training", step=event.step, steps=event.steps)
+            case Step():
+                return self._step_line(event)
+            case Predicted(scope="baseline" | "final") if event.done < event.total:
+                return say("plain.reading", scope=event.scope, done=event.done, total=event.total)
+            case Validated():
+                return _scores_line(event)
+            case CheckpointSaved():
+                return say("plain.checkpoint", step=event.step, seconds=f"{event.seconds:.1f}")
+            case Log():
+                return f"{event.level}: {fmt.visible(event.message)}"
+            case Finished():
+                return f"{event.state}: {fmt.visible(event.message)}"
+            case _:
+                return None
+
+    def _step_line(self, event: Step) -> str | None:
+        if event.time - self._last_step_line < _STEP_LINE_SECONDS:
+            return None
+        self._last_step_line = event.time
+        return say(
+            "plain.step",
+            step=event.step,
+            loss=fmt.number(event.loss),
+            rate=fmt.rate(event.samples_per_s),
+            eta=fmt.duration(event.eta_s),
+            peak=fmt.size(event.peak_bytes),
+            limit=fmt.size(event.limit_bytes),
+        )
+
+
+def _tuning_line(event: ProbeStarted | ProbeFinished | Tuned) -> str:
+    match event:
+        case ProbeStarted():
+            return say(
+                "plain.probe",
+                probe=event.probe,
+                pixels=f"{event.setup.max_pixels:,}",
+                tokens=event.setup.image_tokens,
+            )
+        case ProbeFinished():
+            return say(
+                "plain.probed",
+                probe=event.probe,
+                reason=fmt.visible(event.reason),
+                seconds=f"{event.seconds:.0f}",
+            )
+        case Tuned():
+            return say(
+                "plain.tuned",
+                pixels=f"{event.choice.max_pixels:,}",
+                tokens=event.choice.image_tokens,
+                probes=event.probes,
+            )
+
+
+def _scores_line(event: Validated) -> str:
+    share = f"  {say('plain.share', share=f'{event.share * 100:.1f}')}" if event.share else ""
+    return (
+        say(
+            "plain.scores",
+            scope=say(f"plain.scope.{event.scope}"),
+            n=event.scores.n,
+            exact=fmt.percent(event.scores.exact),
+            normalized=fmt.percent(event.scores.normalized),
+            similar=fmt.percent(event.scores.similarity80),
+        )
+        + share
+    )

@@ -1,0 +1,47 @@
+"""What workers tell the screens; news that only says "look again" collapses to the newest."""
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from kocr_tui.run_row import RunRow
+
+
+class Newest(Message, bubble=False):
+    """A message that makes an older, unread one of its kind pointless."""
+
+    def can_replace(self, message: Message) -> bool:
+        return type(message) is type(self)
+
+
+class RunNews(Newest):
+    """There is something new about the watched run; the watch holds it."""
+
+
+@dataclass
+class RunsListed(Newest):
+    """Every run of the folder, newest first."""
+
+    rows: tuple[RunRow, ...]
+
+
+@dataclass
+class CardRead(Newest):
+    """One line about the card, or about there being none."""
+
+    line: str
+    found: bool
+
+
+@dataclass
+class Launched(Message):
+    """A worker was started on a run."""
+
+    run_id: str
+
+
+@dataclass
+class LaunchFailed(Message):
+    """A run could not be made or started, and why."""
+
+    reason: str

@@ -1,0 +1,58 @@
+"""What the commands tell programs: JSON objects with stable keys."""
+
+import json
+from typing import Any
+
+import msgspec
+
+from core.events import Setup
+from core.profile import GIB
+from core.run_state import RunWatch
+
+
+def status(watch: RunWatch) -> dict[str, Any]:
+    """Where a run stands: memory in GiB, times in seconds, scores as fractions."""
+    state = watch.state
+    last = state.steps[-1] if state.steps else None
+    return {
+        "run": watch.run.id,
+        "state": watch.live_state(),
+        "step": state.step,
+        "steps": state.training.steps if state.training else None,
+        "epoch": last.epoch if last else None,
+        "samples_per_s": last.samples_per_s if last else None,
+        "eta_s": last.eta_s if last else None,
+        "loss": last.loss if last else None,
+        "memory": {
+            "used_gib": last.used_bytes / GIB if last else None,
+            "peak_gib": last.peak_bytes / GIB if last else None,
+            "limit_gib": last.limit_bytes / GIB if last else None,
+        },
+        "validation": plain(state.latest_scores),
+        "checkpoint_step": state.checkpoint.step if state.checkpoint else None,
+        "message": state.finished.message if state.finished else None,
+    }
+
+
+def outcome(watch: RunWatch, seconds: float) -> dict[str, Any]:
+    """What a whole run came to: the setup that was chosen, and the scores before and after."""
+    state = watch.state
+    choice: Setup | None = state.tuned.choice if state.tuned else None
+    return {
+        "run": watch.run.id,
+        "choice": plain(choice),
+        "probes": state.tuned.probes if state.tuned else None,
+        "baseline": plain(state.baseline.scores) if state.baseline else None,
+        "final": plain(state.final.scores) if state.final else None,
+        "seconds": round(seconds, 1),
+    }
+
+
+def plain(value: msgspec.Struct | None) -> Any:
+    """A struct as dictionaries and lists."""
+    return None if value is None else msgspec.to_builtins(value)
+
+
+def as_json(value: object) -> str:
+    """One line of JSON, Hangul as it is."""
+    return json.dumps(value, ensure_ascii=False)

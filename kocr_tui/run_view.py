@@ -1,0 +1,74 @@
+"""What the widgets of a run are shown: the folded events, its pulse, and the time."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from core.config import RunConfig
+from core.events import AnyEvent, Request, State, StateChanged
+from core.run_state import RunState
+from kocr_tui.run_watch import Pulse
+from kocr_tui.story import Line, line_of
+from kocr_tui.strings import say
+
+KEPT_LINES = 500
+ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was written to the run's folder, and when."""
+
+    request: Request
+    id: str
+    at: float
+
+
+@dataclass
+class RunView:
+    """A run as the screen knows it; ``take`` adds what a watch has read."""
+
+    run_id: str
+    config: RunConfig | None
+    now: float
+    state: RunState = field(default_factory=RunState)
+    pulse: Pulse = field(default_factory=lambda: Pulse("queued"))
+    asked: Asked | None = None
+    lines: deque[Line] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    line_count: int = 0
+    _told_state: State | None = None
+
+    @property
+    def live(self) -> State:
+        """The state to show."""
+        return self.pulse.live
+
+    def take(self, events: list[AnyEvent], pulse: Pulse) -> None:
+        """Folds new events in, in order."""
+        for event in events:
+            self.state.apply(event)
+            if (line := line_of(event)) is not None and not self._is_routine(event):
+                self.lines.append(line)
+                self.line_count += 1
+        self.pulse = pulse
+        if self.asked is not None and self.asked.id in self.state.seen_requests:
+            self.asked = None
+
+    def _is_routine(self, event: AnyEvent) -> bool:
+        """Saving, validating and going back to training happen all night: no news."""
+        if not isinstance(event, StateChanged):
+            return False
+        routine = event.state in {"saving", "validating", self._told_state}
+        if not routine:
+            self._told_state = event.state
+        return routine
+
+    def asked_line(self) -> str | None:
+        """What was asked and not yet answered, and why no answer may come."""
+        if self.asked is None:
+            return None
+        what = say(f"request.{self.asked.request}")
+        if self.pulse.pid is None:
+            return say("asked.nobody", what=what)
+        if self.now - self.asked.at >= ANSWER_SECONDS:
+            return say("asked.late", what=what, seconds=round(self.now - self.asked.at))
+        return say("asked.waiting", what=what)

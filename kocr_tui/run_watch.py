@@ -1,0 +1,156 @@
+"""The loops that read run folders and the card in threads, and post what is new to a screen."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from textual.message import Message
+
+from core.events import AnyEvent, State
+from core.hardware.nvml import Card, Monitor
+from core.run_dir import RunDir, list_runs
+from core.run_state import RunWatch
+from kocr_tui import format as fmt
+from kocr_tui.messages import CardRead, RunNews, RunsListed
+from kocr_tui.run_row import RowMaker, RunRow
+from kocr_tui.strings import say
+
+RUN_SECONDS = 0.5
+FOLDER_SECONDS = 1.0
+CARD_SECONDS = 2.0
+TAIL_LINES = 4
+_TAIL_BYTES = 4096
+Post = Callable[[Message], object]
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """Whether a run lives, and what is left to read of it where it does not."""
+
+    live: State
+    slow: bool = False
+    heartbeat_age: float | None = None
+    pid: int | None = None
+    gone: bool = False
+    log_tail: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class _Collecting(RunWatch):
+    """A RunWatch whose events are kept, also those that ``live_state`` reads."""
+
+    def __init__(self, run: RunDir) -> None:
+        super().__init__(run)
+        self.fresh: list[AnyEvent] = []
+
+    def poll(self) -> list[AnyEvent]:
+        events = super().poll()
+        self.fresh += events
+        return events
+
+
+class RunFeed:
+    """Hands a run's events from the reading thread to the screen, none lost, none twice."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self._watch = _Collecting(run)
+        self._lock = threading.Lock()
+        self._events: list[AnyEvent] = []
+        self._pulse = Pulse("queued")
+
+    def look(self) -> bool:
+        """Reads what is new; True where the screen should take it."""
+        self._watch.poll()
+        pulse = self._feel()
+        with self._lock:
+            news = bool(self._watch.fresh) or pulse != self._pulse
+            self._events += self._watch.fresh
+            self._watch.fresh = []
+            self._pulse = pulse
+        return news
+
+    def take(self) -> tuple[list[AnyEvent], Pulse]:
+        """The events since the last call, and the newest pulse."""
+        with self._lock:
+            events, self._events = self._events, []
+            return events, self._pulse
+
+    def _feel(self) -> Pulse:
+        watch = self._watch
+        live = watch.live_state()
+        slow = watch.is_slow()
+        ended_badly = live in {"died", "failed"}
+        return Pulse(
+            live=live,
+            slow=slow,
+            heartbeat_age=watch.run.heartbeat_age() if slow else None,
+            pid=watch.worker_pid(),
+            gone=not watch.run.path.is_dir(),
+            log_tail=_tail(watch.run.log_file) if ended_badly else (),
+            problems=tuple(watch.problems),
+        )
+
+
+def follow_run(feed: RunFeed, stop: threading.Event, post: Post) -> None:
+    """Looks at a run twice a second until ``stop``."""
+    while not stop.is_set():
+        if feed.look():
+            post(RunNews())
+        stop.wait(RUN_SECONDS)
+
+
+def follow_folder(folder: Path, stop: threading.Event, post: Post) -> None:
+    """Lists a folder's runs once a second until ``stop``; posts only lists that differ."""
+    makers: dict[str, RowMaker] = {}
+    known: tuple[RunRow, ...] | None = None
+    while not stop.is_set():
+        runs = list_runs(folder)
+        makers = {run.id: makers.get(run.id) or RowMaker(RunWatch(run)) for run in runs}
+        rows = tuple(maker.row() for maker in makers.values())
+        if rows != known:
+            known = rows
+            post(RunsListed(rows))
+        stop.wait(FOLDER_SECONDS)
+
+
+def follow_card(stop: threading.Event, post: Post) -> None:
+    """Reads the card every two seconds until ``stop``; posts only lines that differ."""
+    known = ""
+    with Monitor() as monitor:
+        while not stop.is_set():
+            cards = monitor.cards()
+            line = "   ".join(map(card_line, cards)) if cards else say("home.no_card")
+            if line != known:
+                known = line
+                post(CardRead(line, bool(cards)))
+            stop.wait(CARD_SECONDS)
+
+
+def card_line(card: Card) -> str:
+    """A card in one line: its name, memory, load and temperature, as far as it tells them."""
+    name = fmt.visible(card.name or say("card.unnamed"))
+    if card.lost:
+        return say("card.lost", name=name)
+    parts = [name]
+    if card.used_bytes is not None and card.total_bytes:
+        parts.append(f"{card.used_bytes / fmt.GIB:.1f}/{card.total_bytes / fmt.GIB:.1f} GiB")
+    if card.utilization_percent is not None:
+        parts.append(f"{card.utilization_percent} %")
+    if card.temperature_c is not None:
+        parts.append(f"{card.temperature_c} °C")
+    if card.power_w is not None:
+        parts.append(f"{card.power_w:.0f} W")
+    return " · ".join(parts)
+
+
+def _tail(path: Path) -> tuple[str, ...]:
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ()
+    return tuple(line for line in text.splitlines() if line.strip())[-TAIL_LINES:]

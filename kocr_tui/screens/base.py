@@ -1,0 +1,125 @@
+"""What every screen has: a key bar, help, a line for terminals too small, and launching."""
+
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.css.query import NoMatches
+from textual.screen import Screen
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from core.config import RunConfig
+from core.errors import KocrError
+from core.events import State
+from core.launch import launch, prepare_demo
+from core.run_dir import RunDir, create_run
+from kocr_tui.actions import Place
+from kocr_tui.messages import Launched, LaunchFailed
+from kocr_tui.screens.help import HelpScreen
+from kocr_tui.strings import say
+from kocr_tui.widgets.key_bar import KeyBar
+
+
+class TooSmall(Static):
+    """One line that says how large the terminal must be; the style sheets show it."""
+
+    def on_resize(self) -> None:
+        width, height = self.app.size
+        self.update(say("app.too_small", width=width, height=height))
+
+
+class BaseScreen(Screen[str]):
+    """Base of the screens; ``body`` yields what is between the top and the key bar."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+    ALLOW_IN_MAXIMIZED_VIEW = "KeyBar, RunHeader, TooSmall"
+    first_place: ClassVar[Place]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopping = threading.Event()
+
+    @property
+    def place(self) -> Place:
+        """Where the user is, for help and the key bar."""
+        return self.first_place
+
+    @property
+    def live(self) -> State | None:
+        """The state of the run that keys act on, None without one."""
+        return None
+
+    def compose(self) -> ComposeResult:
+        yield TooSmall(markup=False)
+        yield from self.body()
+        yield KeyBar(self.first_place)
+
+    def body(self) -> ComposeResult:
+        """The widgets of this screen."""
+        raise NotImplementedError
+
+    def on_unmount(self) -> None:
+        self.stopping.set()
+
+    def show_keys(self) -> None:
+        """Brings the key bar up to date."""
+        try:
+            self.query_one(KeyBar).show(self.place, self.live)
+        except NoMatches:
+            return
+
+    def tell(self, text: str, *, error: bool = False) -> None:
+        """A passing notice; its text is never read as markup."""
+        self.notify(text, severity="error" if error else "information", markup=False)
+
+    def action_help(self) -> None:
+        self.app.push_screen(HelpScreen(self.place))
+
+    def action_redraw(self) -> None:
+        self.app.refresh(layout=True)
+
+    @work(thread=True, group="launch")
+    def launch_run(self, run: RunDir) -> None:
+        """Starts a worker on a run that is there."""
+        self._launch(run)
+
+    @work(thread=True, group="launch")
+    def launch_config(self, runs: Path, config: RunConfig) -> None:
+        """Makes a run in the folder ``runs`` and starts a worker on it."""
+        try:
+            run = create_run(runs, config)
+        except KocrError as error:
+            self.post_message(LaunchFailed(str(error)))
+            return
+        self._launch(run)
+
+    @work(thread=True, group="launch")
+    def launch_demo(self, runs: Path) -> None:
+        """Makes the demo's data, a run on it, and starts its worker."""
+        worker = get_current_worker()
+        try:
+            run = create_run(runs, prepare_demo())
+        except KocrError as error:
+            self.post_message(LaunchFailed(str(error)))
+            return
+        if not worker.is_cancelled:
+            self._launch(run)
+
+    def _launch(self, run: RunDir) -> None:
+        try:
+            launch(run)
+        except KocrError as error:
+            self.post_message(LaunchFailed(str(error)))
+        except OSError as error:
+            self.post_message(LaunchFailed(f"{run.id}: {error.strerror}"))
+        else:
+            self.post_message(Launched(run.id))
+
+    @on(LaunchFailed)
+    def say_launch_failed(self, message: LaunchFailed) -> None:
+        """Shows the reason for longer than a notice about success."""
+        self.notify(message.reason, severity="error", timeout=15, markup=False)

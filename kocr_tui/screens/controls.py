@@ -1,0 +1,73 @@
+"""Keys that ask something of a run: the same on the list of runs and on a run's own screen."""
+
+from functools import partial
+
+from core.events import Request
+from core.run_dir import RunDir
+from kocr_tui.actions import RESUMABLE
+from kocr_tui.screens.base import BaseScreen
+from kocr_tui.screens.confirm import ConfirmScreen
+from kocr_tui.strings import say
+
+
+class RunControls(BaseScreen):
+    """Stop, abort and resume for the run that ``chosen_run`` names."""
+
+    def chosen_run(self) -> RunDir | None:
+        """The run that keys act on."""
+        raise NotImplementedError
+
+    def checkpoint_step(self) -> int | None:
+        """The step of that run's last checkpoint, None where there is none."""
+        return None
+
+    def request_sent(self, request: Request, request_id: str) -> None:
+        """Called when a request was written; says so where nothing else shows it."""
+        self.tell(say("asked.sent", what=say(f"request.{request}")))
+
+    def ask(self, request: Request) -> None:
+        """Writes a request where a worker is there to read it, else says why not."""
+        run = self.chosen_run()
+        if run is None:
+            return
+        if run.worker_pid() is None:
+            self.tell(say("asked.no_worker", what=say(f"request.{request}")), error=True)
+            return
+        try:
+            request_id = run.request(request)
+        except OSError as error:
+            self.tell(say("asked.unwritable", run=run.id, reason=error.strerror), error=True)
+            return
+        self.request_sent(request, request_id)
+
+    def action_stop(self) -> None:
+        self._confirm("stop")
+
+    def action_abort(self) -> None:
+        self._confirm("abort")
+
+    def action_resume(self) -> None:
+        run, live = self.chosen_run(), self.live
+        if run is None or live is None:
+            return
+        if live not in RESUMABLE:
+            self.tell(say("asked.not_resumable", state=say(f"state.{live}")), error=True)
+            return
+        self.tell(say("home.starting", run=run.id))
+        self.launch_run(run)
+
+    def _confirm(self, request: Request) -> None:
+        run = self.chosen_run()
+        if run is None:
+            return
+        if run.worker_pid() is None:
+            self.tell(say("asked.no_worker", what=say(f"request.{request}")), error=True)
+            return
+        step = self.checkpoint_step()
+        kept = say("confirm.kept", step=step) if step else say("confirm.nothing_kept")
+        question = say(f"confirm.{request}", run=run.id, kept=kept)
+        self.app.push_screen(ConfirmScreen(question), partial(self._answered, request))
+
+    def _answered(self, request: Request, sure: bool | None) -> None:
+        if sure:
+            self.ask(request)

@@ -1,0 +1,83 @@
+"""Events told as lines of the log: only those worth a line."""
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+
+from core.events import (
+    AnyEvent,
+    CheckpointSaved,
+    DataOpened,
+    Finished,
+    Log,
+    ProbeFinished,
+    RequestSeen,
+    RowSetAside,
+    StateChanged,
+    TrainingStarted,
+    Tuned,
+    Validated,
+    WorkerStarted,
+)
+from kocr_tui import format as fmt
+from kocr_tui.strings import say
+
+Level = Literal["info", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the log; ``text`` is fit to print."""
+
+    time: float
+    level: Level
+    text: str
+
+
+def line_of(event: AnyEvent) -> Line | None:
+    """The line that tells an event, or None for what the panes show anyway."""
+    match event:
+        case Log():
+            return Line(event.time, event.level, fmt.visible(event.message))
+        case RowSetAside():
+            file = fmt.visible(PurePath(event.file).name)
+            reason = fmt.visible(event.reason)
+            text = say("story.set_aside", file=file, row=event.row, reason=reason)
+            return Line(event.time, "warning", text)
+        case Finished():
+            level: Level = "error" if event.state in {"failed", "died"} else "info"
+            text = say("story.finished", state=say(f"state.{event.state}"))
+            return Line(event.time, level, f"{text}: {fmt.visible(event.message)}")
+        case _:
+            told = _plain(event)
+            return None if told is None else Line(event.time, "info", told)
+
+
+def _plain(event: AnyEvent) -> str | None:
+    told: str | None = None
+    match event:
+        case StateChanged():
+            told = say("story.state", state=say(f"state.{event.state}"))
+        case WorkerStarted():
+            key = "story.worker" if event.attempt == 1 else "story.worker_again"
+            device = fmt.visible(event.device)
+            told = say(key, pid=event.pid, device=device, attempt=event.attempt)
+        case DataOpened():
+            told = say("story.data", train=event.train_rows, validation=event.validation_rows)
+        case ProbeFinished():
+            verdict = say("probe.fits" if event.fits else "probe.not")
+            budget = fmt.pixels(event.setup.max_pixels)
+            told = say("story.probe", probe=event.probe, budget=budget, verdict=verdict)
+        case Tuned():
+            told = say("story.tuned", budget=fmt.pixels(event.choice.max_pixels))
+        case TrainingStarted():
+            told = say("story.training", step=event.step, steps=event.steps)
+        case CheckpointSaved():
+            key = "story.best_checkpoint" if event.best else "story.checkpoint"
+            told = say(key, step=event.step, seconds=fmt.duration(event.seconds))
+        case RequestSeen():
+            told = say("story.request", what=say(f"request.{event.request}"))
+        case Validated() if event.scope != "rolling":
+            accuracy = fmt.percent(event.scores.normalized)
+            told = say("story.scores", scope=say(f"scope.{event.scope}"), accuracy=accuracy)
+    return told

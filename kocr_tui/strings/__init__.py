@@ -1,0 +1,46 @@
+"""What the console says, in Korean or English: one flat table of messages a language."""
+
+import functools
+import os
+import tomllib
+from importlib.resources import files
+
+LANGUAGES = ("ko", "en")
+_current = "en"
+
+
+def use_language(language: str | None = None) -> str:
+    """Chooses the language of every message, from the environment where none is given."""
+    global _current  # noqa: PLW0603 - one console a process, as with gettext's install()
+    _current = language or language_of(dict(os.environ))
+    return _current
+
+
+def language_of(environment: dict[str, str]) -> str:
+    """``ko`` where LC_ALL, LC_MESSAGES or LANG (the first that is set) says Korean, else ``en``."""
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    chosen = next((environment[name] for name in names if environment.get(name)), "")
+    return "ko" if chosen.lower().startswith("ko") else "en"
+
+
+def say(key: str, **values: object) -> str:
+    """The message of that key in the language in use, with its values filled in."""
+    text = table(_current)[key]
+    return text.format(**values) if values else text
+
+
+@functools.cache
+def table(language: str) -> dict[str, str]:
+    """Every message of a language, keys joined by dots: ``home.title``."""
+    text = (files(__package__) / f"{language}.toml").read_text(encoding="utf-8")
+    return dict(_flat("", tomllib.loads(text)))
+
+
+def _flat(prefix: str, node: dict[str, object]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for key, value in node.items():
+        if isinstance(value, dict):
+            found += _flat(f"{prefix}{key}.", value)
+        else:
+            found.append((prefix + key, str(value)))
+    return found

@@ -1,0 +1,111 @@
+"""Validation accuracy with intervals: rolling against the baseline, or final beside it."""
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from core.evaluate.text import Score, Scores
+from core.events import Validated
+from kocr_tui import format as fmt
+from kocr_tui.run_view import RunView
+from kocr_tui.strings import say
+from kocr_tui.widgets import ink
+from kocr_tui.widgets.chart import Chart, Points, decimate
+from kocr_tui.widgets.pane import Pane
+
+MEASURES = ("exact", "normalized", "similarity80")
+
+
+class AccuracyPane(Pane):
+    """Three measures in figures, and the normalised one as a line over its baseline."""
+
+    number = 4
+    title_key = "accuracy.title"
+
+    def compose(self) -> ComposeResult:
+        yield Static(say("pane.waiting"), id="accuracy-figures", markup=False)
+        yield Chart()
+
+    def figures(self, view: RunView) -> object:
+        state = view.state
+        newest = state.rolling[-1] if state.rolling else None
+        return newest, state.baseline, state.final, state.best, len(state.rolling)
+
+    def draw(self, view: RunView) -> None:
+        self.set_title(_title(view))
+        self.query_one("#accuracy-figures", Static).update(
+            ink.lines([*_measure_lines(view, self.content_size.width), _last_line(view)])
+        )
+        chart = self.query_one(Chart)
+        end = max(2.0, float(view.state.step))
+        chart.set_ylimits(0, 100)
+        chart.set_yticks([0, 50, 100])
+        chart.draw_lines(self._chart_lines(view, end, chart.columns), end)
+        best = view.state.best
+        if best is not None and (value := _share(best)) is not None:
+            chart.mark(best.step, value, self.app.theme_variables["accent"])
+
+    def _chart_lines(self, view: RunView, end: float, columns: int) -> list[tuple[Points, str]]:
+        colours = self.app.theme_variables
+        drawn: list[tuple[Points, str]] = []
+        if (base := _share(view.state.baseline)) is not None:
+            drawn.append(([(0.0, base), (end, base)], colours["secondary"]))
+        points = [(float(at.step), _share(at) or 0.0) for at in view.state.rolling]
+        if points:
+            drawn.append((decimate(points, columns), colours["success"]))
+        return drawn
+
+
+def _share(scores: Validated | None) -> float | None:
+    value = scores.scores.normalized.value if scores else None
+    return None if value is None else value * 100
+
+
+def _title(view: RunView) -> str:
+    state = view.state
+    if state.final is not None:
+        return say("accuracy.final", n=state.final.scores.n)
+    if state.rolling:
+        return say("accuracy.rolling", n=state.rolling[-1].scores.n)
+    if state.baseline is not None:
+        return say("accuracy.baseline", n=state.baseline.scores.n)
+    return ""
+
+
+def _measure_lines(view: RunView, columns: int) -> list[Content]:
+    state = view.state
+    newest = state.final or (state.rolling[-1] if state.rolling else None)
+    if newest is None and state.baseline is None:
+        return [Content(say("pane.waiting"))]
+    rows = []
+    for measure in MEASURES:
+        now = _score(newest.scores if newest else None, measure)
+        base = _score(state.baseline.scores if state.baseline else None, measure)
+        name = fmt.pad(say(f"measure.{measure}"), int(say("measure.columns")))
+        beside = f" {say('accuracy.base')} {_short(base)}" if base else ""
+        rows.append(
+            ink.line((name, "$text-muted"), (fmt.pad(fmt.percent(now), 15), "bold"), beside)
+        )
+    return rows
+
+
+def _score(scores: Scores | None, measure: str) -> Score | None:
+    return getattr(scores, measure) if scores else None
+
+
+def _short(score: Score) -> str:
+    return fmt.NOTHING if score.value is None else f"{score.value * 100:.1f}"
+
+
+def _last_line(view: RunView) -> Content:
+    """The best checkpoint's score, and the time that validation takes against its limit."""
+    state = view.state
+    pieces: list[ink.Piece] = []
+    if (best := state.best) is not None:
+        value = fmt.percent(best.scores.normalized, interval=False)
+        pieces += [("★ ", "bold $accent"), say("accuracy.best", value=value, step=best.step), "  "]
+    newest = state.rolling[-1] if state.rolling else None
+    if newest is not None and newest.share is not None and newest.share_limit is not None:
+        used, limit = f"{newest.share * 100:.1f}", f"{newest.share_limit * 100:.0f}"
+        pieces.append((say("accuracy.share", used=used, limit=limit), "$text-muted"))
+    return ink.line(*pieces)

@@ -1,0 +1,15 @@
+"""Styled text from plain pieces; nothing in it is ever read as markup."""
+
+from textual.content import Content
+
+Piece = str | tuple[str, str]
+
+
+def line(*pieces: Piece) -> Content:
+    """One line from pieces that are plain text or (text, style)."""
+    return Content.assemble(*pieces)
+
+
+def lines(rows: list[Content]) -> Content:
+    """The rows below each other."""
+    return Content("\n").join(rows)

@@ -1,0 +1,46 @@
+"""What happened, line by line: state changes, checkpoints, rows set aside, warnings."""
+
+import time
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.widgets import RichLog
+
+from kocr_tui.run_view import KEPT_LINES, RunView
+from kocr_tui.story import Line
+from kocr_tui.widgets.pane import Pane
+
+MARKS = {"info": (" ", ""), "warning": ("!", "bold"), "error": ("✗", "bold")}
+
+
+class LogPane(Pane):
+    """Appends new lines; what is there is not drawn again."""
+
+    number = 6
+    title_key = "log.title"
+
+    def __init__(self, widget_id: str) -> None:
+        super().__init__(widget_id)
+        self._written = 0
+
+    def compose(self) -> ComposeResult:
+        log = RichLog(max_lines=KEPT_LINES, min_width=1, wrap=True, highlight=False, markup=False)
+        log.can_focus = False
+        yield log
+
+    def figures(self, view: RunView) -> object:
+        return view.line_count
+
+    def draw(self, view: RunView) -> None:
+        fresh = view.line_count - self._written
+        self._written = view.line_count
+        log = self.query_one(RichLog)
+        for line in list(view.lines)[-fresh:] if fresh else []:
+            log.write(log_text(line))
+
+
+def log_text(line: Line) -> Text:
+    """``21:42:07 ! text``; a warning or an error has a mark and is bold."""
+    mark, style = MARKS[line.level]
+    clock = time.strftime("%H:%M:%S", time.localtime(line.time))
+    return Text.assemble((clock, "dim"), (f" {mark} ", style), (line.text, style))

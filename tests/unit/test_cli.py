@@ -1,0 +1,99 @@
+"""The command line: quick, free of torch, and one line for every mistake."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+FORBIDDEN = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+TEXTUAL = "textual"
+
+
+def kocr(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kocr_tui.cli", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KOCR_HOME": str(home), "LANG": "C.UTF-8"},
+    )
+
+
+def loaded_modules(code: str) -> set[str]:
+    """Top-level modules in a fresh process after running ``code``."""
+    listing = f"{code}\nimport sys\nprint(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run(
+        [sys.executable, "-c", listing], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_help_is_quick_and_light(tmp_path: Path) -> None:
+    help_text = "import contextlib\nfrom kocr_tui.cli import main\n"
+    help_text += "with contextlib.suppress(SystemExit): main(['--help'])"
+    assert loaded_modules(help_text).isdisjoint({*FORBIDDEN, TEXTUAL, "numpy", "msgspec"})
+    done = kocr("--help", home=tmp_path)
+    assert done.returncode == 0
+    for command in ("demo", "train", "runs", "status", "attach", "stop", "abort", "resume"):
+        assert command in done.stdout
+
+
+def test_help_takes_less_than_half_a_second(tmp_path: Path) -> None:
+    fastest = 99.0
+    for _ in range(5):
+        started = time.perf_counter()
+        kocr("--help", home=tmp_path)
+        fastest = min(fastest, time.perf_counter() - started)
+    assert fastest < 0.5
+
+
+@pytest.mark.parametrize("command", [["runs", "--json"], ["doctor", "--json"]])
+def test_reports_need_no_torch(tmp_path: Path, command: list[str]) -> None:
+    code = f"import os\nos.environ['KOCR_HOME'] = {str(tmp_path)!r}\n"
+    code += f"from kocr_tui.cli import main\nmain({command!r})"
+    assert loaded_modules(code).isdisjoint(FORBIDDEN)
+
+
+def test_the_protocol_needs_no_torch() -> None:
+    modules = "core.config, core.profile, core.events, core.run_dir, core.run_state, core.launch"
+    readers = "core.hardware.nvml, core.hardware.doctor, core.evaluate.text, core.tune.search"
+    assert loaded_modules(f"import {modules}, {readers}").isdisjoint({*FORBIDDEN, TEXTUAL})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["status", "20990101"], ["20990101", "no such run", "kocr-tui runs"]),
+        (["attach", "nope", "--headless"], ["nope", "no such run"]),
+        (["resume", "nope"], ["nope", "no such run"]),
+        (["stop"], ["no run is being worked on"]),
+        (["abort", "nope"], ["nope", "no such run"]),
+        (["train"], ["--train"]),
+        (["train", "--train", "a.jsonl"], ["--validation"]),
+        (["train", "-c", "missing.toml"], ["missing.toml", "no such file"]),
+        (["train", "--train", "a", "--validation", "b", "--rank", "0"], ["lora.rank", ">= 1"]),
+        (["train", "--train", "a", "--validation", "b", "--targets", "x"], ["lora.targets"]),
+        ([], ["no terminal", "--help"]),
+    ],
+)
+def test_mistakes_are_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    done = kocr(*arguments, home=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("kocr-tui: ")
+    for word in words:
+        assert word in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_empty_folder_of_runs(tmp_path: Path) -> None:
+    assert kocr("runs", "--json", home=tmp_path).stdout == "[]\n"
+    assert "kocr-tui demo" in kocr("runs", home=tmp_path).stdout
+    assert "실행이 없습니다" in kocr("runs", "--lang", "ko", home=tmp_path).stdout

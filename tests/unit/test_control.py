@@ -1,0 +1,117 @@
+"""Requests and signals reach the worker at its safe points."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.errors import StoppedError
+from core.events import AnyEvent, EventReader, EventWriter, RequestSeen, StateChanged
+from core.run_dir import RunDir
+from core.train.control import AbortedError, Control, Heartbeat
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path)
+
+
+@pytest.fixture
+def control(run: RunDir) -> Control:
+    return Control(run, EventWriter(run.events_file))
+
+
+@pytest.fixture
+def signals(control: Control) -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    control.install_signal_handlers()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def told(run: RunDir) -> list[AnyEvent]:
+    return EventReader(run.events_file).poll()
+
+
+def test_nothing_asked_is_nothing_done(run: RunDir, control: Control) -> None:
+    control.check()
+    assert told(run) == []
+
+
+def test_a_stop_is_acknowledged_and_obeyed(run: RunDir, control: Control) -> None:
+    asked = run.request("stop")
+    with pytest.raises(StoppedError):
+        control.check()
+    [event] = told(run)
+    assert isinstance(event, RequestSeen)
+    assert (event.id, event.request) == (asked, "stop")
+
+
+def test_an_abort_is_obeyed_where_a_stop_has_to_wait(run: RunDir, control: Control) -> None:
+    run.request("stop")
+    control.check_abort()
+    run.request("abort")
+    with pytest.raises(AbortedError):
+        control.check_abort()
+
+
+def test_a_request_is_taken_once(run: RunDir, control: Control) -> None:
+    run.request("checkpoint")
+    control.check()
+    assert control.take("checkpoint")
+    control.check()
+    assert not control.take("checkpoint")
+    run.request("checkpoint")
+    control.check()
+    assert control.take("checkpoint")
+
+
+def test_a_pause_waits_and_goes_back_to_where_it_was(run: RunDir, control: Control) -> None:
+    control.enter("tuning")
+    run.request("pause")
+    waiting = threading.Thread(target=control.check)
+    waiting.start()
+    while not any(
+        isinstance(event, StateChanged) and event.state == "paused" for event in told(run)
+    ):
+        assert waiting.is_alive()
+    run.request("continue")
+    waiting.join(timeout=30)
+    assert not waiting.is_alive()
+    assert [event.state for event in told(run) if isinstance(event, StateChanged)] == [
+        "tuning",
+        "paused",
+        "tuning",
+    ]
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_and_a_second_leaves_at_once(control: Control, number: int) -> None:
+    os.kill(os.getpid(), number)
+    with pytest.raises(StoppedError):
+        control.check()
+    with pytest.raises(AbortedError, match=signal.Signals(number).name):
+        os.kill(os.getpid(), number)
+
+
+def test_the_heartbeat_beats_until_it_ends() -> None:
+    beats = 0
+    third = threading.Event()
+
+    def touch() -> None:
+        nonlocal beats
+        beats += 1
+        if beats == 3:
+            third.set()
+
+    with Heartbeat(touch, seconds=0.01):
+        assert third.wait(30)
+    after = beats
+    assert not any(thread.name == "heartbeat" for thread in threading.enumerate())
+    assert beats == after
