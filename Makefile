@@ -17,7 +17,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 screens: $(INSTALLED)
-	$(BIN)/python -m benchmarks.screens docs
+	$(BIN)/python -m kocr_tui.screenshots docs
 
 gpu: $(INSTALLED)
 	$(BIN)/pytest tests/gpu -rs

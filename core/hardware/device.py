@@ -129,18 +129,20 @@ class CudaDevice:
         return _CudaMark()
 
 
-def open_device(config: DeviceConfig, profile: Profile) -> Device:
-    """The device of a profile with the capacity that the config allows.
-
-    Raises UsageError if the profile is for a card and torch finds none.
-    """
-    capacity = profile.capacity_bytes(config.capacity_gib)
-    limit = profile.limit_bytes(config.capacity_gib)
-    if profile.device == "cpu":
-        return CpuDevice(capacity, limit)
-    if not torch.cuda.is_available():
+def require_device(profile: Profile) -> None:
+    """Raises UsageError if the profile is for a card and torch finds none; touches no memory."""
+    if profile.device == "cuda" and not torch.cuda.is_available():
         raise UsageError(
             f"profile {profile.name}: torch finds no CUDA card; `kocr-tui doctor` says why, "
             "or choose --profile cpu"
         )
+
+
+def open_device(config: DeviceConfig, profile: Profile) -> Device:
+    """The device of a profile with the capacity that the config allows; see require_device."""
+    require_device(profile)
+    capacity = profile.capacity_bytes(config.capacity_gib)
+    limit = profile.limit_bytes(config.capacity_gib)
+    if profile.device == "cpu":
+        return CpuDevice(capacity, limit)
     return CudaDevice(capacity, limit)

@@ -72,11 +72,12 @@ def _run_phases(run: RunDir, attempt: int, events: EventWriter, control: Control
     with _hold_card(profile):
         _announce(config, profile, attempt, events)
         control.check()
-        from core.hardware.device import open_device
+        from core.hardware.device import open_device, require_device
         from core.train.job import open_job
         from core.train.loop import train
         from core.tune.tuner import tune
 
+        require_device(profile)
         job = open_job(run, config, profile, events, control)
         certificate = tune(job)
         device = open_device(config.device, profile)

@@ -65,7 +65,7 @@ def test_rows_are_surveyed_from_headers(write_rows: WriteRows) -> None:
     assert len(rows) == 2
     assert rows.sizes.tolist() == [[300, 200], [64, 640]]
     assert rows.lines.tolist() == [1, 2]
-    assert rows[1].answer == english
+    assert rows[1].answer == "원마트 (ONE MART)"
     assert rows.image_tokens(GEOMETRY, 10**9).tolist() == [77, 46]
 
 
