@@ -64,11 +64,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=Tru
 
 
 class WorkerStarted(Event, frozen=True, kw_only=True, tag="worker-started"):
-    """A worker took the run; ``attempt`` counts from 1, and is 2 or more on a resume."""
+    """A worker took the run; ``attempt`` counts from 1, and is 2 or more on a resume.
+
+    ``device`` is the kind (cuda or cpu), ``card`` its name for people.
+    """
 
     pid: int
     attempt: int
     device: str
+    card: str
     profile: str
     capacity_bytes: int
     versions: dict[str, str]

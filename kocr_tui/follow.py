@@ -27,7 +27,7 @@ from kocr_tui import format as fmt
 from kocr_tui.strings import say
 
 _POLL_SECONDS = 0.3
-_STEP_LINE_SECONDS = 5.0
+_LINE_SECONDS = 5.0
 _LOG_LINES = 3
 
 
@@ -80,10 +80,10 @@ def died(watch: RunWatch) -> str:
 
 
 class _Printer:
-    """Turns events into lines; steps are thinned to one every few seconds."""
+    """Turns events into lines; what comes often is thinned to a line every few seconds."""
 
     def __init__(self) -> None:
-        self._last_step_line = 0.0
+        self._last_line = 0.0
 
     def show(self, event: AnyEvent) -> None:
         line = self._line(event)
@@ -94,7 +94,7 @@ class _Printer:
         match event:
             case WorkerStarted():
                 return say(
-                    "plain.started", device=event.device, memory=fmt.size(event.capacity_bytes)
+                    "plain.started", device=event.card, memory=fmt.size(event.capacity_bytes)
                 )
             case DataOpened():
                 return say(
@@ -114,7 +114,7 @@ class _Printer:
             case Step():
                 return self._step_line(event)
             case Predicted(scope="baseline" | "final") if event.done < event.total:
-                return say("plain.reading", scope=event.scope, done=event.done, total=event.total)
+                return self._reading_line(event)
             case Validated():
                 return _scores_line(event)
             case CheckpointSaved():
@@ -126,10 +126,21 @@ class _Printer:
             case _:
                 return None
 
-    def _step_line(self, event: Step) -> str | None:
-        if event.time - self._last_step_line < _STEP_LINE_SECONDS:
+    def _due(self, event: AnyEvent) -> bool:
+        due = event.time - self._last_line >= _LINE_SECONDS
+        if due:
+            self._last_line = event.time
+        return due
+
+    def _reading_line(self, event: Predicted) -> str | None:
+        if not self._due(event):
             return None
-        self._last_step_line = event.time
+        scope = say(f"plain.scope.{event.scope}")
+        return say("plain.reading", scope=scope, done=event.done, total=event.total)
+
+    def _step_line(self, event: Step) -> str | None:
+        if not self._due(event):
+            return None
         return say(
             "plain.step",
             step=event.step,

@@ -60,7 +60,7 @@ def _plain(event: AnyEvent) -> str | None:
             told = say("story.state", state=say(f"state.{event.state}"))
         case WorkerStarted():
             key = "story.worker" if event.attempt == 1 else "story.worker_again"
-            device = fmt.visible(event.device)
+            device = fmt.visible(event.card)
             told = say(key, pid=event.pid, device=device, attempt=event.attempt)
         case DataOpened():
             told = say("story.data", train=event.train_rows, validation=event.validation_rows)

@@ -90,7 +90,8 @@ def _announce(config: RunConfig, profile: Profile, attempt: int, events: EventWr
         WorkerStarted(
             pid=os.getpid(),
             attempt=attempt,
-            device=profile.title,
+            device=profile.device,
+            card=profile.title,
             profile=profile.name,
             capacity_bytes=profile.capacity_bytes(config.device.capacity_gib),
             versions={name: importlib.metadata.version(name) for name in ("torch", "transformers")},

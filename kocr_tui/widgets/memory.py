@@ -30,7 +30,7 @@ class MemoryPane(Pane):
         return last and (last.step, last.used_bytes, last.peak_bytes, last.limit_bytes)
 
     def draw(self, view: RunView) -> None:
-        on_cpu = view.state.worker is not None and view.state.worker.device.startswith("cpu")
+        on_cpu = view.state.worker is not None and view.state.worker.device == "cpu"
         self.set_title(say("memory.ram" if on_cpu else "memory.vram"))
         if not view.state.steps:
             self.query_one("#memory-figures", Static).update(say("pane.waiting"))

@@ -75,7 +75,8 @@ class Story:
             events.WorkerStarted(
                 pid=4242,
                 attempt=1,
-                device=device,
+                device="cpu" if profile == "cpu" else "cuda",
+                card=device,
                 profile=profile,
                 capacity_bytes=CAPACITY,
                 versions={},
