@@ -98,7 +98,7 @@ class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     share: Share = 0.1
     window: Count = 200
-    slice_rows: Count = 16
+    slice_rows: Count = 4
     selection_rows: Count = 64
     report_rows: Count = 200
     max_new_tokens: Count = 64

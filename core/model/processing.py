@@ -56,7 +56,7 @@ class PhotoPatches:
     def patches(self, image: Image.Image, max_pixels: int) -> tuple[NDArray[np.float32], int, int]:
         """Patches (n, values) and the grid in patches: rows and columns."""
         size = {"shortest_edge": self.geometry.min_pixels, "longest_edge": max_pixels}
-        done = self._processor(images=[image], size=size, return_tensors="np")
+        done = self._processor(images=[image], size=size, return_tensors="pt")
         _time, rows, columns = done["image_grid_thw"][0].tolist()
         return np.asarray(done["pixel_values"], dtype=np.float32), rows, columns
 
@@ -99,6 +99,8 @@ def load_processing(model: ModelConfig, family: Family) -> Processing:
         raise UsageError(
             f"{model.path}: no usable tokenizer or image processor: {first_line(error)}"
         ) from error
+    if not tokenizer.chat_template:
+        raise UsageError(f"{model.path}: no chat template; take an Instruct model")
     return Processing(
         text=ChatText(tokenizer, family),
         photos=PhotoPatches(image_processor),

@@ -3,8 +3,10 @@
 ``python -m core.tune.probe SPEC RESULT`` reads a spec and writes what it measured.
 """
 
+import os
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -143,8 +145,15 @@ def _worst_samples(spec: ProbeSpec, processing: Processing) -> tuple[Sample, Sam
     return encoder.encode(photo, spec.prompt, spec.answer), encoder.encode(photo, spec.prompt, None)
 
 
+def _leave_with_parent() -> None:
+    """Ends this process when its parent's end of standard input closes, however the parent died."""
+    os.read(0, 1)
+    os._exit(1)
+
+
 def main(arguments: list[str]) -> int:
     """Reads the spec, probes, and writes the result whole."""
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     spec = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=ProbeSpec)
     try:
         result = probe(spec)

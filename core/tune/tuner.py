@@ -175,15 +175,12 @@ def run_probe(spec: ProbeSpec, control: Control, limit_seconds: float) -> ProbeR
     with tempfile.TemporaryDirectory(prefix="kocr-probe-") as folder:
         spec_file, result_file = Path(folder) / "spec.json", Path(folder) / "result.json"
         spec_file.write_bytes(msgspec.json.encode(spec))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "core.tune.probe", str(spec_file), str(result_file)],
-            stdin=subprocess.DEVNULL,
-        )
-        try:
-            _wait(process, control, limit_seconds)
-        finally:
-            process.kill()
-            process.wait()
+        command = [sys.executable, "-m", "core.tune.probe", str(spec_file), str(result_file)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+            try:
+                _wait(process, control, limit_seconds)
+            finally:
+                process.kill()
         if process.returncode != 0 or not result_file.exists():
             raise KocrError(
                 f"the probe of {spec.max_pixels:,} pixels died with exit status "

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from core.run_dir import RunDir, create_run
 from core.run_state import RunWatch
 
 PATIENCE_SECONDS = 240.0
+_TICK = threading.Event()
 BASE = Path(__file__).parents[2] / "core" / "demo" / "base"
 
 
@@ -82,6 +84,7 @@ def wait_until(watch: RunWatch, condition: Callable[[RunWatch], bool]) -> None:
             return
         assert alive, f"the worker left: {watch.state.finished}\n{watch.run.log_file.read_text()}"
         assert time.monotonic() < deadline, f"still {watch.live_state()} at {watch.state.step}"
+        _TICK.wait(0.02)
 
 
 def wait_for_end(watch: RunWatch) -> None:
@@ -89,7 +92,7 @@ def wait_for_end(watch: RunWatch) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while watch.worker_pid() is not None:
         assert time.monotonic() < deadline
-        watch.poll()
+        _TICK.wait(0.02)
     watch.poll()
 
 

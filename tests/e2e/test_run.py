@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import random
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ from e2e_box import Box, wait_for_end, wait_until, write_config
 
 from core.events import CheckpointSaved, ProbeFinished
 from core.launch import launch
-from core.run_dir import RunDir, list_runs
+from core.run_dir import RunDir, create_run, list_runs
 from core.run_state import RunWatch, watch
 from core.train import checkpoint
 
@@ -86,9 +87,9 @@ def test_stopped_at_random_and_resumed_gives_the_same_bytes(
     running = start(box, run, monkeypatch)
     at = random.randrange(2, 20)
     wait_until(running, lambda seen: seen.state.step >= at)
-    stopped = box.kocr("stop", run.id, "--json")
-    assert stopped.returncode == 0, stopped.stderr
-    status = json.loads(stopped.stdout)
+    run.request("stop")
+    wait_for_end(running)
+    status = box.status(run)
     assert status["state"] == "stopped"
     assert at <= status["checkpoint_step"] < 24
     resumed = box.kocr("resume", run.id, "--headless")
@@ -120,6 +121,20 @@ def test_killed_and_resumed_gives_the_same_bytes(
     assert resumed.returncode == 0, resumed.stderr
     assert f"resumed from step-{saved.step:08d}" in resumed.stdout
     assert weights(run) == weights(finished)
+
+
+def test_the_stop_command_waits_until_the_worker_has_saved_and_left(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = box.new_run()
+    running = start(box, run, monkeypatch)
+    wait_until(running, lambda seen: seen.state.step >= 1)
+    stopped = box.kocr("stop", "--json")
+    assert stopped.returncode == 0, stopped.stderr
+    status = json.loads(stopped.stdout)
+    assert (status["run"], status["state"]) == (run.id, "stopped")
+    assert status["checkpoint_step"] == status["step"]
+    assert run.worker_pid() is None
 
 
 def test_sigterm_saves_and_leaves_with_exit_code_3(
@@ -221,6 +236,22 @@ def test_wrong_requests_end_in_one_line(box: Box, options: list[str], words: lis
     for word in words:
         assert word in text
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_probe_dies_with_a_killed_worker(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KOCR_HOME", str(box.home))
+    run = create_run(box.runs, box.config)
+    launch(run)
+    running = RunWatch(run)
+    wait_until(running, lambda seen: seen.state.probing is not None)
+    pid = running.worker_pid()
+    assert pid is not None
+    [probe] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    ended = os.pidfd_open(int(probe))
+    os.kill(pid, signal.SIGKILL)
+    readable, _, _ = select.select([ended], [], [], 60)
+    os.close(ended)
+    assert readable, "the probe outlived its worker by a minute"
 
 
 def test_stop_while_it_is_being_tuned(box: Box) -> None:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -40,15 +39,6 @@ def test_help_is_quick_and_light(tmp_path: Path) -> None:
     assert done.returncode == 0
     for command in ("demo", "train", "runs", "status", "attach", "stop", "abort", "resume"):
         assert command in done.stdout
-
-
-def test_help_takes_less_than_half_a_second(tmp_path: Path) -> None:
-    fastest = 99.0
-    for _ in range(5):
-        started = time.perf_counter()
-        kocr("--help", home=tmp_path)
-        fastest = min(fastest, time.perf_counter() - started)
-    assert fastest < 0.5
 
 
 @pytest.mark.parametrize("command", [["runs", "--json"], ["doctor", "--json"]])
