@@ -13,7 +13,8 @@ import platformdirs
 from core import lock, toml_file
 from core.config import RunConfig, read_config
 from core.errors import KocrError, UsageError
-from core.events import EventReader, Request
+from core.event_log import EventReader
+from core.events import Request
 
 
 class ControlRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

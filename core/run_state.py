@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from core.config import RunConfig
 from core.errors import UsageError
 from core.evaluate.text import Scores
+from core.event_log import EventReader
 from core.events import (
     FINAL_STATES,
     AnyEvent,
     CheckpointSaved,
     DataOpened,
-    EventReader,
     Finished,
     Log,
     Predicted,

@@ -282,10 +282,11 @@ def _logout(root: Path) -> Finding:
     kills = answer == "yes" if answer else _configured_to_kill(root)
     if not kills or os.getuid() == 0:
         return Finding(check, "ok", "runs go on (KillUserProcesses=no, or you are root)")
-    if _loginctl("Linger", str(os.getuid())) == "yes":
-        return Finding(check, "ok", "runs go on as user services (KillUserProcesses and linger)")
-    detail = "KillUserProcesses=yes and no linger: runs end when you log out"
-    return Finding(check, "warning", detail, "sudo loginctl enable-linger $USER")
+    scope = "systemd-run --user --scope kocr-tui"
+    linger = _loginctl("Linger", str(os.getuid())) == "yes"
+    detail = "KillUserProcesses=yes: runs end when you log out unless they run in their own scope"
+    fix = scope if linger else f"sudo loginctl enable-linger $USER && {scope}"
+    return Finding(check, "warning", detail, fix)
 
 
 def _configured_to_kill(root: Path) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from core.errors import KocrError, StoppedError
-from core.events import EventWriter, Request, RequestSeen, State, StateChanged
+from core.event_log import EventWriter
+from core.events import Request, RequestSeen, State, StateChanged
 from core.run_dir import RunDir
 
 _PAUSE_POLL_SECONDS = 0.25

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from core.config import RunConfig
 from core.data.dataset import SignRows, open_rows
-from core.events import DataOpened, EventWriter, RowSetAside
+from core.event_log import EventWriter
+from core.events import DataOpened, RowSetAside
 from core.model.families import Family
 from core.model.load import find_family
 from core.model.processing import Processing, load_processing

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 
 from core.errors import KocrError
-from core.events import EventWriter, Step
+from core.event_log import EventWriter
+from core.events import Step
 from core.hardware.device import Device
 from core.train.step import StepOutcome
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from core import lock
 from core.config import RunConfig
 from core.errors import KocrError, StoppedError, UsageError, first_line
-from core.events import EventReader, EventWriter, Finished, State, WorkerStarted
+from core.event_log import EventReader, EventWriter
+from core.events import Finished, State, WorkerStarted
 from core.hardware.nvml import auto_card
 from core.launch import busy_message, report_ready
 from core.profile import Profile, load_profile

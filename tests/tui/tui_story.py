@@ -15,7 +15,8 @@ from unittest.mock import patch
 from core import events
 from core.config import DataConfig, ModelConfig, RunConfig
 from core.evaluate.text import RowScore, Score, Scores, score
-from core.events import EventWriter, Setup
+from core.event_log import EventWriter
+from core.events import Setup
 from core.run_dir import RunDir, create_run
 
 GIB = 2**30

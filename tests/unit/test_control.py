@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import StoppedError
-from core.events import AnyEvent, EventReader, EventWriter, RequestSeen, StateChanged
+from core.event_log import EventReader, EventWriter
+from core.events import AnyEvent, RequestSeen, StateChanged
 from core.run_dir import RunDir
 from core.train.control import AbortedError, Control, Heartbeat
 

@@ -259,7 +259,7 @@ def test_logind_files_are_read_in_its_order(tmp_path: Path) -> None:
     [
         ({"KillUserProcesses": "no"}, 1000, "ok"),
         ({"KillUserProcesses": "yes", "Linger": "no"}, 1000, "warning"),
-        ({"KillUserProcesses": "yes", "Linger": "yes"}, 1000, "ok"),
+        ({"KillUserProcesses": "yes", "Linger": "yes"}, 1000, "warning"),
         ({"KillUserProcesses": "yes", "Linger": "no"}, 0, "ok"),
         ({}, 1000, "warning"),
     ],
@@ -277,7 +277,11 @@ def test_logout(
     monkeypatch.setattr(os, "getuid", lambda: uid)
     finding = doctor._logout(tmp_path)
     assert finding.state == state
-    assert (finding.fix == "sudo loginctl enable-linger $USER") == (state == "warning")
+    if state == "warning":
+        assert finding.fix is not None
+        assert finding.fix.endswith("systemd-run --user --scope kocr-tui")
+        lingers = answers.get("Linger") == "yes"
+        assert ("enable-linger" in finding.fix) == (not lingers)
 
 
 def test_a_box_without_systemd_ends_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.events import EventReader, EventWriter, Log, StateChanged, Step
+from core.event_log import EventReader, EventWriter
+from core.events import Log, StateChanged, Step
 
 LOG = Log(level="info", message="마왕족발")
 

@@ -1,0 +1,97 @@
+"""The events file of a run: appended to by one worker, replayed and tailed by everyone else.
+
+A reader ignores a half-written last line, reports and skips a corrupt one, and passes over kinds
+that it doesn't know.
+"""
+
+import os
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from core.events import AnyEvent, Event
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_HEADER = msgspec.json.Decoder(dict[str, object])
+_KNOWN_KINDS = frozenset(
+    kind.__struct_config__.tag for kind in AnyEvent.__args__ if issubclass(kind, Event)
+)
+
+
+class EventWriter:
+    """Appends events to a run's file; the worker that holds the run's lock owns it."""
+
+    def __init__(self, path: Path) -> None:
+        self._next_seq = _end_last_line(path)
+        self._file: BinaryIO = path.open("ab", buffering=0)
+
+    def write(self, event: AnyEvent) -> None:
+        """Appends one line in one system call, so that readers see it whole or not yet."""
+        stamped = msgspec.structs.replace(event, seq=self._next_seq, time=time.time())
+        self._file.write(_ENCODER.encode(stamped) + b"\n")
+        self._next_seq += 1
+
+    def close(self) -> None:
+        """Flushes the file to disk and closes it."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+class EventReader:
+    """Replays a run's events and then tails them by offset.
+
+    ``problems`` lists lines that could not be read, for people to see.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._lines = 0
+        self.problems: list[str] = []
+
+    def poll(self) -> list[AnyEvent]:
+        """The events that were written since the last call; empty if there are none."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole, newline, _half_written = data.rpartition(b"\n")
+        if not newline:
+            return []
+        self._offset += len(whole) + 1
+        events = (self._parse(line) for line in whole.split(b"\n"))
+        return [event for event in events if event is not None]
+
+    def _parse(self, line: bytes) -> AnyEvent | None:
+        self._lines += 1
+        if not line.strip():
+            return None
+        try:
+            return _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if not _is_unknown_kind(line):
+                self.problems.append(f"{self._path.name} line {self._lines}: {error}")
+            return None
+
+
+def _is_unknown_kind(line: bytes) -> bool:
+    try:
+        return _HEADER.decode(line).get("kind") not in _KNOWN_KINDS
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def _end_last_line(path: Path) -> int:
+    """Closes a line that a killed worker left half-written; returns the next sequence number."""
+    if not path.exists():
+        return 1
+    data = path.read_bytes()
+    if data and not data.endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
+    return data.count(b"\n") + 1 + (not data.endswith(b"\n") if data else 0)
