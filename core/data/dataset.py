@@ -27,14 +27,14 @@ class SignRows:
     """The usable rows of one JSONL file, by byte offset, with the sizes their headers give.
 
     ``lines`` (n,) line numbers from 1, ``offsets`` (n,) bytes, ``sizes`` (n, 2) upright width
-    and height in pixels, ``text_lengths`` (n,) characters of prompt and answer.
+    and height in pixels, ``text_bytes`` (n,) of prompt and answer in UTF-8.
     """
 
     path: Path
     lines: NDArray[np.int64]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    text_lengths: NDArray[np.int64]
+    text_bytes: NDArray[np.int64]
     set_aside: tuple[SetAside, ...]
 
     def __len__(self) -> int:
@@ -67,7 +67,7 @@ def open_rows(path: Path, bad_rows: BadRows) -> SignRows:
         except BadRowError as problem:
             set_aside.append(SetAside(line_number, str(problem)))
             continue
-        found.append((line_number, offset, width, height, len(row.prompt) + len(row.answer)))
+        found.append((line_number, offset, width, height, len((row.prompt + row.answer).encode())))
     if set_aside and bad_rows == "refuse":
         raise UsageError(_refusal(path, set_aside))
     if not found:
@@ -78,7 +78,7 @@ def open_rows(path: Path, bad_rows: BadRows) -> SignRows:
         lines=table[:, 0],
         offsets=table[:, 1],
         sizes=table[:, 2:4],
-        text_lengths=table[:, 4],
+        text_bytes=table[:, 4],
         set_aside=tuple(set_aside),
     )
 

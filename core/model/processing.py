@@ -36,6 +36,11 @@ class ChatText:
             self._prompts[prompt] = ids[:place], ids[place + 1 :]
         return self._prompts[prompt]
 
+    def token_count(self, prompt: str, answer: str) -> int:
+        """Text tokens of a chat, the photo's not counted."""
+        before, after = self.prompt_ids(prompt)
+        return len(before) + len(after) + len(self.answer_ids(answer))
+
     def answer_ids(self, answer: str) -> list[int]:
         """Token ids of the answer and the token that ends the turn."""
         ids: list[int] = self.tokenizer(answer, add_special_tokens=False)["input_ids"]

@@ -37,7 +37,7 @@ def tune(job: Job) -> Certificate:
 
     Raises KocrError if not even the smallest budget fits, or a fixed one doesn't.
     """
-    extremes = find_extremes(job.train_rows, job.validation_rows)
+    extremes = find_extremes(job.train_rows, job.validation_rows, job.processing.text.token_count)
     key = certificate_key(
         job.config,
         weights=job.weights,

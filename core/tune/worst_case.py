@@ -1,11 +1,13 @@
 """The hardest micro-batch that a data set can ask for at a pixel budget."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
 from core.data.dataset import SignRows
+from core.data.schemas import Row
 from core.data.tokens import PixelGeometry
 
 
@@ -29,16 +31,41 @@ class WorstPhoto:
     image_tokens: int
 
 
-def find_extremes(train: SignRows, validation: SignRows) -> Extremes:
-    """Sizes of both files, and prompt and answer of the row with the most text."""
+def find_extremes(
+    train: SignRows, validation: SignRows, text_tokens: Callable[[str, str], int]
+) -> Extremes:
+    """Sizes of both files, and prompt and answer of the row with the most text tokens.
+
+    ``text_tokens`` counts the tokens of a prompt and an answer.
+    """
     sizes = np.unique(np.concatenate([train.sizes, validation.sizes]), axis=0)
-    rows = max((train, validation), key=lambda rows: int(rows.text_lengths.max()))
-    longest = rows[int(rows.text_lengths.argmax())]
+    candidates = [_longest_text(rows, text_tokens) for rows in (train, validation)]
+    longest = max(candidates, key=lambda row: text_tokens(row.prompt, row.answer))
     return Extremes(
         sizes=tuple((int(width), int(height)) for width, height in sizes),
         prompt=longest.prompt,
         answer=longest.answer,
     )
+
+
+def _longest_text(rows: SignRows, text_tokens: Callable[[str, str], int]) -> Row:
+    """The row with the most tokens of text.
+
+    Rows are tried by falling size: a byte-level tokenizer makes no more tokens of a text than it
+    has bytes, so the rest can be left untried once the next row is no larger than the best.
+    """
+    order = np.argsort(-rows.text_bytes, kind="stable")
+    best = rows[int(order[0])]
+    template = text_tokens("", "")
+    most = text_tokens(best.prompt, best.answer)
+    for index in order[1:]:
+        if rows.text_bytes[index] + template <= most:
+            break
+        row = rows[int(index)]
+        count = text_tokens(row.prompt, row.answer)
+        if count > most:
+            best, most = row, count
+    return best
 
 
 def worst_photo(extremes: Extremes, geometry: PixelGeometry, max_pixels: int) -> WorstPhoto:
