@@ -103,6 +103,7 @@ class RunState:
 
     def _worker_started(self, event: WorkerStarted) -> None:
         self.worker = event
+        self.state = "queued"
         self.finished = None
         self.probing = None
         self.started_at = self.started_at or event.time

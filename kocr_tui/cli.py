@@ -136,7 +136,7 @@ def _add_run_commands(
             "run",
             nargs="?",
             metavar="RUN",
-            help="its id, a start or end of it, or 'last'",
+            help="its id, a start or end of it, or 'last' (default: the live run)",
         )
         if name in ("status", "stop", "abort"):
             _add_json(parser)

@@ -15,6 +15,7 @@ from core.config import RunConfig, read_config, resolve_paths
 from core.errors import KocrError, UsageError
 from core.events import Request
 from core.launch import launch, prepare_demo
+from core.profile import load_profile
 from core.run_dir import RunDir, create_run, find_run, list_runs, runs_folder
 from core.run_state import RunWatch, watch
 from kocr_tui import format as fmt
@@ -72,7 +73,7 @@ def attach(options: argparse.Namespace) -> int:
     if _has_terminal() and not options.headless:
         return _open_console(run, options)
     if watched.worker_pid() is None:
-        print(report.as_json(report.status(watched)))
+        print(_status_line(report.status(watched)))
         return 0
     return follow(watched)
 
@@ -230,7 +231,22 @@ def _train_config(options: argparse.Namespace) -> RunConfig:
         raise UsageError(f"give --{missing[0]} JSONL, or a config with -c FILE")
     document.setdefault("name", Path(data["train"]).absolute().parent.name or "run")
     config = toml_file.convert(document, RunConfig, options.config or "options")
-    return resolve_paths(config, Path.cwd())
+    config = resolve_paths(config, Path.cwd())
+    _refuse_what_is_not_there(config)
+    return config
+
+
+def _refuse_what_is_not_there(config: RunConfig) -> None:
+    """Raises UsageError before a run folder is made for a request that can't begin."""
+    load_profile(config.device.profile)
+    for path in (Path(config.data.train), Path(config.data.validation)):
+        if not path.exists():
+            raise UsageError(f"{path}: no such file; give the path of a Qwen2-VL JSONL file")
+        if not path.is_file():
+            raise UsageError(f"{path}: not a file; give the path of a Qwen2-VL JSONL file")
+    model = config.model.path
+    if model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().is_dir():
+        raise UsageError(f"{model}: no such folder; give a model folder or a hub id")
 
 
 def _overrides(options: argparse.Namespace) -> list[tuple[str, str, Any]]:

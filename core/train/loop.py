@@ -1,5 +1,6 @@
 """The recipe: read `train` from top to bottom."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +72,7 @@ class Trainer:
         self.step = 0
         self.steps_an_epoch = steps_per_epoch(len(job.train_rows), config.train.batch)
         self.steps = self.steps_an_epoch * config.train.epochs
-        self._progress = Progress(job.events, device, self.steps)
+        self._progress = Progress(job.events, device.limit_bytes, self.steps)
         self._best: Best | None = None
         self._saved_step: int | None = None
         self._saved_at = self._step_ended = self._waited_since = time.perf_counter()
@@ -126,7 +127,7 @@ class Trainer:
             micro_batch=config.micro_batch,
             start=self.step,
             stop=self.steps,
-            workers=config.loader_workers,
+            workers=min(config.loader_workers, os.cpu_count() or 1),
             pin_memory=self._device.torch_device.type == "cuda",
         )
 
@@ -155,8 +156,11 @@ class Trainer:
                     outcome=outcome,
                     data_s=arrived - self._waited_since,
                     wall_s=now - self._step_ended,
+                    used_bytes=self._device.used_bytes(),
+                    peak_bytes=self._device.peak_bytes(),
                 )
             )
+        self._device.reset_peak()
         self._step_ended = self._waited_since = now
 
     def validate_if_due(self) -> None:

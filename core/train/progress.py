@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from core.errors import KocrError
 from core.event_log import EventWriter
 from core.events import Step
-from core.hardware.device import Device
 from core.train.step import StepOutcome
 
 _SMOOTHING = 0.1
@@ -16,7 +15,8 @@ _SMOOTHING = 0.1
 class DoneStep:
     """A finished step whose figures are still on the device.
 
-    ``data_s`` is the wait for the loader, ``wall_s`` the time since the step before ended.
+    ``data_s`` is the wait for the loader, ``wall_s`` the time since the step before ended;
+    ``used_bytes`` and ``peak_bytes`` are the device's memory after it and at its highest.
     """
 
     step: int
@@ -25,14 +25,16 @@ class DoneStep:
     outcome: StepOutcome
     data_s: float
     wall_s: float
+    used_bytes: int
+    peak_bytes: int
 
 
 class Progress:
     """Writes a Step event for each step, one step late, so that no step waits for its figures."""
 
-    def __init__(self, events: EventWriter, device: Device, steps: int) -> None:
+    def __init__(self, events: EventWriter, limit_bytes: int, steps: int) -> None:
         self._events = events
-        self._device = device
+        self._limit_bytes = limit_bytes
         self._steps = steps
         self._pending: DoneStep | None = None
         self._seconds_a_sample: float | None = None
@@ -51,7 +53,6 @@ class Progress:
         self._smooth(done)
         event = self._event(done)
         self._events.write(event)
-        self._device.reset_peak()
         if not (math.isfinite(event.loss) and math.isfinite(event.grad_norm)):
             raise KocrError(
                 f"step {done.step}: loss {event.loss} and gradient norm {event.grad_norm} are not "
@@ -83,9 +84,9 @@ class Progress:
             vision_ms=vision_ms / outcome.samples,
             language_ms=language_ms / outcome.samples,
             optimizer_ms=optimizer_ms / outcome.samples,
-            used_bytes=self._device.used_bytes(),
-            peak_bytes=self._device.peak_bytes(),
-            limit_bytes=self._device.limit_bytes,
+            used_bytes=done.used_bytes,
+            peak_bytes=done.peak_bytes,
+            limit_bytes=self._limit_bytes,
         )
 
 
