@@ -22,6 +22,11 @@ class Chart(PlotWidget, can_focus=False, inherit_bindings=False):  # type: ignor
         self.margin_bottom = 1
 
     @property
+    def rows(self) -> int:
+        """Rows between the axes."""
+        return max(1, int(self.size.height) - 3)
+
+    @property
     def columns(self) -> int:
         """Columns between the axes."""
         return max(1, int(self.size.width) - MARGIN_LEFT - 2)
@@ -45,12 +50,12 @@ class Chart(PlotWidget, can_focus=False, inherit_bindings=False):  # type: ignor
         self.scatter([x], [y], marker="★", marker_style=colour)
 
 
-def ticks(end: float, most: int) -> list[float]:
+def ticks(end: float, most: int, least_gap: float = 1) -> list[float]:
     """At most ``most`` round steps from 0 on, 1, 2 or 5 times a power of ten apart."""
     raw = end / max(1, most)
     power = 10 ** math.floor(math.log10(raw)) if raw > 0 else 1
-    gap = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
-    gap = max(1, gap)
+    gap: float = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
+    gap = max(least_gap, gap)
     return [float(gap * count) for count in range(int(end // gap) + 1)]
 
 

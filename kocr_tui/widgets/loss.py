@@ -10,7 +10,7 @@ from kocr_tui import format as fmt
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
-from kocr_tui.widgets.chart import Chart, decimate
+from kocr_tui.widgets.chart import Chart, decimate, ticks
 from kocr_tui.widgets.pane import Pane
 
 SHOWN_SHARE = 0.98
@@ -44,8 +44,9 @@ class LossPane(Pane):
         chart = self.query_one(Chart)
         points = decimate(loss_points(steps), chart.columns)
         colour = self.app.theme_variables["primary"]
-        low, high = min(y for _x, y in points), max(y for _x, y in points)
-        chart.set_ylimits(min(low, high * 0.5), high * 1.05 or 1.0)
+        high = max(y for _x, y in points) * 1.05 or 1.0
+        chart.set_ylimits(0, high)
+        chart.set_yticks(ticks(high, max(3, chart.rows * 2 // 3), least_gap=0))
         chart.draw_lines([(points, colour)], max(2.0, float(last.step)))
 
 
