@@ -34,7 +34,7 @@ def launch(run: RunDir) -> int:
     with run.log_file.open("ab") as log, os.fdopen(ready, "rb") as ready_file:
         try:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "core.train.worker", str(run.path)],
+                [sys.executable, "-P", "-m", "core.train.worker", str(run.path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -73,7 +73,7 @@ def prepare_demo() -> RunConfig:
     """
     folder = home() / "demo"
     maker = subprocess.run(
-        [sys.executable, "-m", "core.demo.prepare", str(folder)],
+        [sys.executable, "-P", "-m", "core.demo.prepare", str(folder)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

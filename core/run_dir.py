@@ -16,6 +16,8 @@ from core.errors import KocrError, UsageError
 from core.event_log import EventReader
 from core.events import Request
 
+_STRENGTH = {"stop": 1, "abort": 2}
+
 
 class ControlRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What someone asks of the worker; ``time`` is seconds since 1970."""
@@ -98,7 +100,14 @@ class RunDir:
         return EventReader(self.events_file)
 
     def request(self, request: Request) -> str:
-        """Asks the worker for something by writing control.json whole; returns the request's id."""
+        """Asks the worker for something by writing control.json whole; returns the request's id.
+
+        A stop or an abort that stands there is never replaced by something weaker: the worker may
+        not have read it yet.
+        """
+        standing = self.pending_request()
+        if standing is not None and _STRENGTH.get(standing.request, 0) > _STRENGTH.get(request, 0):
+            return standing.id
         record = ControlRequest(id=secrets.token_hex(4), request=request, time=time.time())
         write_whole(self.control_file, msgspec.json.encode(record))
         return record.id

@@ -1,6 +1,7 @@
 """What each command does; every function takes the parsed options and returns an exit code."""
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -154,7 +155,11 @@ def _ask(options: argparse.Namespace, request: Request, patience: float) -> int:
     if not _gone_within(watched, patience):
         if request == "stop":
             raise KocrError(say("plain.slow", run=run.id, seconds=f"{patience:.0f}"))
-        os.kill(pid, signal.SIGKILL)
+        pid = watched.worker_pid() or 0
+        if pid <= 0:
+            raise KocrError(say("plain.slow", run=run.id, seconds=f"{patience:.0f}"))
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         print(say("plain.killed", run=run.id, seconds=f"{patience:.0f}"), file=sys.stderr)
         _gone_within(watched, patience)
     watched.poll()

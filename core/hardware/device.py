@@ -10,7 +10,7 @@ import torch
 from core.config import DeviceConfig
 from core.errors import UsageError
 from core.hardware.live_bytes import LiveBytes
-from core.profile import Profile
+from core.profile import GIB, Profile
 
 
 class Mark(Protocol):
@@ -108,6 +108,11 @@ class CudaDevice:
         self.capacity_bytes = min(capacity_bytes, total)
         headroom = capacity_bytes - limit_bytes
         self.limit_bytes = min(self.capacity_bytes, free) - headroom
+        if self.limit_bytes <= 0:
+            raise UsageError(
+                f"{self.name}: only {free / GIB:.1f} GiB are free; `kocr-tui doctor` lists who is "
+                "on the card"
+            )
         torch.cuda.set_per_process_memory_fraction(self.limit_bytes / total, self.torch_device)
 
     def session(self) -> contextlib.AbstractContextManager[None]:

@@ -52,10 +52,10 @@ class Control:
         self._poll()
         if "pause" in self._pending:
             self._events.write(StateChanged(state="paused"))
-            while not self._pending & {"continue", "stop", "abort"}:
+            while "pause" in self._pending and not self._pending & {"stop", "abort"}:
                 self._wake.wait(_PAUSE_POLL_SECONDS)
                 self._poll()
-            self._pending -= {"pause", "continue"}
+            self._pending.discard("pause")
             self._events.write(StateChanged(state=self._state))
         if "abort" in self._pending:
             raise AbortedError("aborted on request; the last checkpoint is kept")
@@ -79,7 +79,10 @@ class Control:
         if asked is None or asked.id == self._last_id:
             return
         self._last_id = asked.id
-        self._pending.add(asked.request)
+        if asked.request == "continue":
+            self._pending.discard("pause")
+        else:
+            self._pending.add(asked.request)
         self._events.write(RequestSeen(id=asked.id, request=asked.request))
 
 

@@ -40,7 +40,7 @@ def train(job: Job, certificate: Certificate, device: Device) -> int:
             trainer.do_step(micro_batches)
             trainer.validate_if_due()
             trainer.save_if_due()
-            job.control.check()
+            trainer.obey()
         trainer.finish()
     except StoppedError:
         trainer.save()
@@ -91,7 +91,9 @@ class Trainer:
         self._device.count(value for kept in optimizer.state.values() for value in kept.values())
         self._validator.restore(state.validation)
         self.step = self._saved_step = state.step
-        self._best = state.best
+        best = state.best
+        if best and checkpoint.verify(checkpoint.path_of(path.parent, best.step)) is None:
+            self._best = best
         self._job.events.write(Log(level="info", message=f"resumed from {path.name}"))
 
     def take_baseline(self) -> None:
@@ -181,6 +183,14 @@ class Trainer:
             self.save()
             self._enter("training")
             self._waited_since = time.perf_counter()
+
+    def obey(self) -> None:
+        """Stops or pauses if that was asked; a pause counts as neither training nor speed."""
+        before = time.perf_counter()
+        self._job.control.check()
+        paused = time.perf_counter() - before
+        self._waited_since += paused
+        self._step_ended += paused
 
     def finish(self) -> None:
         """The last checkpoint, the last selection, and the report on the best adapter."""

@@ -52,12 +52,12 @@ class Progress:
         done, self._pending = self._pending, None
         self._smooth(done)
         event = self._event(done)
-        self._events.write(event)
         if not (math.isfinite(event.loss) and math.isfinite(event.grad_norm)):
             raise KocrError(
                 f"step {done.step}: loss {event.loss} and gradient norm {event.grad_norm} are not "
                 "finite; resume goes back to the last checkpoint; lower train.learning_rate"
             )
+        self._events.write(event)
 
     def _smooth(self, done: DoneStep) -> None:
         self._seconds_a_step = _smoothed(self._seconds_a_step, done.wall_s)

@@ -17,7 +17,7 @@ from core.event_log import EventReader, EventWriter
 from core.events import Finished, State, WorkerStarted
 from core.hardware.nvml import auto_card
 from core.launch import busy_message, report_ready
-from core.profile import Profile, load_profile
+from core.profile import GIB, Profile, load_profile
 from core.run_dir import RunDir, home
 from core.train.control import AbortedError, Control, Heartbeat
 
@@ -82,6 +82,12 @@ def _run_phases(run: RunDir, attempt: int, events: EventWriter, control: Control
         job = open_job(run, config, profile, events, control)
         certificate = tune(job)
         device = open_device(config.device, profile)
+        if device.limit_bytes < certificate.peak_bytes:
+            raise KocrError(
+                f"{device.name}: {device.limit_bytes / GIB:.1f} GiB are free, but "
+                f"{certificate.peak_bytes / GIB:.1f} GiB were proved to be needed; free the card "
+                "(`kocr-tui doctor` lists who is on it), then resume"
+            )
         with device.session():
             return train(job, certificate, device)
 

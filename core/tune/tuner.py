@@ -175,7 +175,7 @@ def run_probe(spec: ProbeSpec, control: Control, limit_seconds: float) -> ProbeR
     with tempfile.TemporaryDirectory(prefix="kocr-probe-") as folder:
         spec_file, result_file = Path(folder) / "spec.json", Path(folder) / "result.json"
         spec_file.write_bytes(msgspec.json.encode(spec))
-        command = [sys.executable, "-m", "core.tune.probe", str(spec_file), str(result_file)]
+        command = [sys.executable, "-P", "-m", "core.tune.probe", str(spec_file), str(result_file)]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
             try:
                 _wait(process, control, limit_seconds)
@@ -199,7 +199,9 @@ def _wait(process: subprocess.Popen[bytes], control: Control, limit_seconds: flo
             process.wait(timeout=_POLL_SECONDS)
             return
         except subprocess.TimeoutExpired:
+            before = time.monotonic()
             control.check()
+            deadline += time.monotonic() - before
         if time.monotonic() > deadline:
             raise KocrError(
                 f"a probe took over {limit_seconds:.0f} s; raise tune.probe_seconds, "

@@ -34,35 +34,41 @@ class WorstPhoto:
 def find_extremes(
     train: SignRows, validation: SignRows, text_tokens: Callable[[str, str], int]
 ) -> Extremes:
-    """Sizes of both files, and prompt and answer of the row with the most text tokens.
+    """Sizes of both files, the prompt and the answer with the most tokens, of whichever rows.
 
     ``text_tokens`` counts the tokens of a prompt and an answer.
     """
     sizes = np.unique(np.concatenate([train.sizes, validation.sizes]), axis=0)
-    candidates = [_longest_text(rows, text_tokens) for rows in (train, validation)]
-    longest = max(candidates, key=lambda row: text_tokens(row.prompt, row.answer))
+    both = (train, validation)
+    template = text_tokens("", "")
+
+    def prompt_tokens(row: Row) -> int:
+        return text_tokens(row.prompt, "") - template
+
+    def answer_tokens(row: Row) -> int:
+        return text_tokens("", row.answer) - template
+
     return Extremes(
         sizes=tuple((int(width), int(height)) for width, height in sizes),
-        prompt=longest.prompt,
-        answer=longest.answer,
+        prompt=max((_longest(rows, prompt_tokens) for rows in both), key=prompt_tokens).prompt,
+        answer=max((_longest(rows, answer_tokens) for rows in both), key=answer_tokens).answer,
     )
 
 
-def _longest_text(rows: SignRows, text_tokens: Callable[[str, str], int]) -> Row:
-    """The row with the most tokens of text.
+def _longest(rows: SignRows, tokens: Callable[[Row], int]) -> Row:
+    """The row with the most ``tokens`` of text.
 
     Rows are tried by falling size: a byte-level tokenizer makes no more tokens of a text than it
     has bytes, so the rest can be left untried once the next row is no larger than the best.
     """
     order = np.argsort(-rows.text_bytes, kind="stable")
     best = rows[int(order[0])]
-    template = text_tokens("", "")
-    most = text_tokens(best.prompt, best.answer)
+    most = tokens(best)
     for index in order[1:]:
-        if rows.text_bytes[index] + template <= most:
+        if rows.text_bytes[index] <= most:
             break
         row = rows[int(index)]
-        count = text_tokens(row.prompt, row.answer)
+        count = tokens(row)
         if count > most:
             best, most = row, count
     return best

@@ -65,7 +65,7 @@ class Story:
     def put(self, *found: events.AnyEvent, after: float = 1.0) -> None:
         for event in found:
             self.now += after
-            with patch("core.events.clock", SimpleNamespace(time=lambda: self.now)):
+            with patch("core.event_log.time", SimpleNamespace(time=lambda: self.now)):
                 self._writer.write(event)
 
     def state(self, state: events.State) -> None:

@@ -91,6 +91,19 @@ def test_a_pause_waits_and_goes_back_to_where_it_was(run: RunDir, control: Contr
     ]
 
 
+def test_a_stale_continue_does_not_end_the_next_pause(run: RunDir, control: Control) -> None:
+    run.request("continue")
+    control.check()
+    run.request("pause")
+    waiting = threading.Thread(target=control.check, daemon=True)
+    waiting.start()
+    waiting.join(timeout=1)
+    assert waiting.is_alive()
+    run.request("continue")
+    waiting.join(timeout=30)
+    assert not waiting.is_alive()
+
+
 @pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_and_a_second_leaves_at_once(control: Control, number: int) -> None:

@@ -84,6 +84,19 @@ def test_requests_are_read_whole(tmp_path: Path) -> None:
     assert run.pending_request() is None
 
 
+def test_a_stop_is_not_lost_to_a_later_weaker_request(tmp_path: Path) -> None:
+    run = create_run(tmp_path, CONFIG)
+    stop = run.request("stop")
+    assert run.request("checkpoint") == stop
+    standing = run.pending_request()
+    assert standing is not None
+    assert (standing.id, standing.request) == (stop, "stop")
+    assert run.request("abort") != stop
+    standing = run.pending_request()
+    assert standing is not None
+    assert standing.request == "abort"
+
+
 def test_write_whole_leaves_nothing_beside(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_whole(path, b"one")
