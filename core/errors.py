@@ -22,6 +22,10 @@ class StoppedError(KocrError):
     exit_code = 3
 
 
+class DataGoneError(KocrError):
+    """The data set can't be read any more; what was learnt so far is worth keeping."""
+
+
 class GpuLostError(KocrError):
     """The GPU stopped answering."""
 

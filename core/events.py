@@ -89,11 +89,15 @@ class DataOpened(Event, frozen=True, kw_only=True, tag="data"):
 
 
 class RowSetAside(Event, frozen=True, kw_only=True, tag="row-set-aside"):
-    """A row that won't be used, and why; ``row`` counts lines from 1."""
+    """A row that won't be used, and why; ``row`` counts lines from 1.
+
+    ``replaced_by`` is the row that was taken for it, where that was found out in training.
+    """
 
     file: str
     row: int
     reason: str
+    replaced_by: int | None = None
 
 
 class ProbeStarted(Event, frozen=True, kw_only=True, tag="probe-started"):
@@ -159,7 +163,10 @@ class Step(Event, frozen=True, kw_only=True, tag="step"):
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """What the model read on one validation photo; ``row`` counts from 1."""
+    """What the model read on one validation photo; ``row`` counts from 1.
+
+    ``problem`` says why there is no reply where the row or its photo can't be read.
+    """
 
     row: int
     image: str
@@ -168,6 +175,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     exact: bool
     normalized: bool
     similarity: float
+    problem: str | None = None
 
 
 class Predicted(Event, frozen=True, kw_only=True, tag="predictions"):

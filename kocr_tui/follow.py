@@ -105,7 +105,11 @@ class _Printer:
                 )
             case RowSetAside():
                 return say(
-                    "plain.row", file=event.file, row=event.row, reason=fmt.visible(event.reason)
+                    "plain.row" if event.replaced_by is None else "plain.row_replaced",
+                    file=event.file,
+                    row=event.row,
+                    reason=fmt.visible(event.reason),
+                    taken=event.replaced_by,
                 )
             case ProbeStarted() | ProbeFinished() | Tuned():
                 return _tuning_line(event)

@@ -42,7 +42,8 @@ def line_of(event: AnyEvent) -> Line | None:
         case RowSetAside():
             file = fmt.visible(PurePath(event.file).name)
             reason = fmt.visible(event.reason)
-            text = say("story.set_aside", file=file, row=event.row, reason=reason)
+            key = "story.set_aside" if event.replaced_by is None else "story.replaced"
+            text = say(key, file=file, row=event.row, reason=reason, taken=event.replaced_by)
             return Line(event.time, "warning", text)
         case Finished():
             level: Level = "error" if event.state in {"failed", "died"} else "info"

@@ -17,7 +17,7 @@ class Batch:
     """``n`` samples padded to ``t`` tokens.
 
     ``input_ids`` (n, t); ``positions`` (3, n, t); ``attention_mask`` (n, t) 1 for real tokens;
-    ``patches`` (p, values) of all photos; ``grids`` (n, 3) in patches. Of the flattened n * t
+    ``patches`` (p, bytes) of all photos; ``grids`` (n, 3) in patches. Of the flattened n * t
     tokens: ``image_index`` those that are image tokens, ``label_index`` those that predict a
     label, ``labels`` the token ids they should predict.
     """
@@ -25,7 +25,7 @@ class Batch:
     input_ids: NDArray[np.int64]
     positions: NDArray[np.int64]
     attention_mask: NDArray[np.int64]
-    patches: NDArray[np.float32]
+    patches: NDArray[np.uint8]
     grids: NDArray[np.int64]
     image_index: NDArray[np.int64]
     label_index: NDArray[np.int64]

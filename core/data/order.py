@@ -22,6 +22,16 @@ def step_rows(seed: int, step: int, rows: int, batch: int) -> Indices:
     return epoch_order(seed, epoch, rows)[position * batch : (position + 1) * batch]
 
 
+def replacement(seed: int, epoch: int, rows: int, index: int, attempt: int) -> int:
+    """The row that is taken for row ``index`` where that can't be read, at try ``attempt`` (1, …).
+
+    It stands half an epoch away in the epoch's order, so that the two rarely meet in a step.
+    """
+    order = epoch_order(seed, epoch, rows)
+    place = int(np.flatnonzero(order == index)[0])
+    return int(order[(place + rows // 2 + attempt - 1) % rows])
+
+
 def validation_order(seed: int, rows: int) -> Indices:
     """The permutation of the validation rows; its head is the fixed subset that selects."""
     return np.random.Generator(np.random.PCG64([seed, 0x76616C])).permutation(rows)

@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.data.images import Resample, read_photo
+from core.data.patches import cut
+from core.data.schemas import Row
 from core.data.tokens import PixelGeometry, mrope_positions
+from core.data.unusable import UnusableError
 
 
 class TextEncoder(Protocol):
@@ -17,16 +21,10 @@ class TextEncoder(Protocol):
         """Token ids before and after the image, up to where the answer starts."""
 
     def answer_ids(self, answer: str) -> list[int]:
-        """Token ids of the answer and the token that ends it."""
+        """Token ids that decode to exactly the answer and the token that ends it.
 
-
-class PatchEncoder(Protocol):
-    """What is needed of an image processor: an RGB photo to patches."""
-
-    geometry: PixelGeometry
-
-    def patches(self, image: Image.Image, max_pixels: int) -> tuple[NDArray[np.float32], int, int]:
-        """Patches (n, values), and the grid in patches: rows and columns."""
+        Raises UnusableError if the tokenizer can't write the answer.
+        """
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Sample:
     """One photo with its texts as token ids.
 
     ``token_ids`` (t,), ``positions`` (3, t) for M-RoPE, ``image_start`` and ``image_tokens`` the
-    place of the photo, ``patches`` (p, values) and ``grid`` patches (1, rows, columns),
+    place of the photo, ``patches`` (p, bytes) and ``grid`` patches (1, rows, columns),
     ``label_tokens`` the number of tokens at the end that carry a label (0 for a prompt alone).
     """
 
@@ -42,7 +40,7 @@ class Sample:
     positions: NDArray[np.int64]
     image_start: int
     image_tokens: int
-    patches: NDArray[np.float32]
+    patches: NDArray[np.uint8]
     grid: tuple[int, int, int]
     label_tokens: int
 
@@ -55,18 +53,39 @@ class SampleEncoder:
     """Turns photos and texts into samples at a pixel budget."""
 
     text: TextEncoder
-    vision: PatchEncoder
+    geometry: PixelGeometry
     image_token_id: int
     max_pixels: int
+    resample: Resample
+
+    def read(self, row: Row, size: tuple[int, int], *, with_answer: bool) -> Sample:
+        """The sample of a row, or its prompt alone to generate from.
+
+        ``size`` is the upright width and height (pixels) that the memory was planned for. Raises
+        UnusableError if the photo isn't of that size any more, or can't be decoded.
+        """
+
+        def fit(width: int, height: int) -> tuple[int, int]:
+            if (width, height) != size:
+                was = f"{size[0]}x{size[1]}"
+                raise UnusableError(
+                    "photo-changed", f"the photo was {was} and is {width}x{height} now"
+                )
+            return self.geometry.resized(width, height, self.max_pixels)
+
+        image = read_photo(row.image, fit, self.resample)
+        return self._sample(image, row.prompt, row.answer if with_answer else None)
 
     def encode(self, image: Image.Image, prompt: str, answer: str | None) -> Sample:
-        """A training sample, or a prompt to generate from where ``answer`` is None.
+        """A sample of an RGB photo in memory, or a prompt where ``answer`` is None."""
+        size = self.geometry.resized(*image.size, self.max_pixels)
+        resized = self.resample(image, size) if size != image.size else image
+        return self._sample(resized, prompt, answer)
 
-        The photo's token count follows from its grid, so nothing is ever cut.
-        """
-        patches, patch_rows, patch_columns = self.vision.patches(image, self.max_pixels)
-        merge = self.vision.geometry.merge
-        rows, columns = patch_rows // merge, patch_columns // merge
+    def _sample(self, image: Image.Image, prompt: str, answer: str | None) -> Sample:
+        """The token count follows from the photo's grid, so nothing is ever cut."""
+        factor, merge = self.geometry.factor, self.geometry.merge
+        columns, rows = image.width // factor, image.height // factor
         before, after = self.text.prompt_ids(prompt)
         labels = self.text.answer_ids(answer) if answer is not None else []
         ids = [*before, *[self.image_token_id] * (rows * columns), *after, *labels]
@@ -75,7 +94,7 @@ class SampleEncoder:
             positions=mrope_positions(len(before), rows, columns, len(after) + len(labels)),
             image_start=len(before),
             image_tokens=rows * columns,
-            patches=patches,
-            grid=(1, patch_rows, patch_columns),
+            patches=cut(image, self.geometry),
+            grid=(1, rows * merge, columns * merge),
             label_tokens=len(labels),
         )

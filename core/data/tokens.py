@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import UsageError
+from core.data.unusable import UnusableError
 
 MAX_ASPECT_RATIO = 200
 
@@ -32,11 +32,14 @@ class PixelGeometry:
     def grid(self, width: int, height: int, max_pixels: int) -> tuple[int, int]:
         """Rows and columns of image tokens for a photo of ``width`` x ``height`` pixels.
 
-        The rule is Qwen2-VL's smart_resize (transformers, models/qwen2_vl). Raises UsageError
+        The rule is Qwen2-VL's smart_resize (transformers, models/qwen2_vl). Raises UnusableError
         for a photo longer than 200 times its breadth, which the model can't take.
         """
         if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-            raise UsageError(f"{width}x{height}: over {MAX_ASPECT_RATIO} times longer than broad")
+            raise UnusableError(
+                "too-long-for-its-breadth",
+                f"{width}x{height}: over {MAX_ASPECT_RATIO} times longer than broad",
+            )
         factor = self.factor
         rows, columns = round(height / factor), round(width / factor)
         if rows * columns * factor**2 > max_pixels:
@@ -48,6 +51,11 @@ class PixelGeometry:
             rows = math.ceil(height * grow / factor)
             columns = math.ceil(width * grow / factor)
         return rows, columns
+
+    def resized(self, width: int, height: int, max_pixels: int) -> tuple[int, int]:
+        """Width and height in pixels that such a photo is resized to at a pixel budget."""
+        rows, columns = self.grid(width, height, max_pixels)
+        return columns * self.factor, rows * self.factor
 
     def image_tokens(self, width: int, height: int, max_pixels: int) -> int:
         """Image tokens of a photo of ``width`` x ``height`` pixels at a pixel budget."""

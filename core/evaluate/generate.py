@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,14 +11,24 @@ from transformers import GenerationConfig
 
 from core.data.collate import collate
 from core.data.dataset import SignRows
-from core.data.images import BadImageError, open_upright
 from core.data.samples import Sample, SampleEncoder
 from core.data.schemas import Row
+from core.data.unusable import UnusableError
 from core.evaluate.text import score
 from core.events import Prediction
 from core.hardware.device import Device
 from core.model.processing import Processing
 from core.model.step import TensorBatch
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """A row to read; ``line`` counts from 1, ``problem`` says why there is no sample."""
+
+    line: int
+    row: Row
+    sample: Sample | None
+    problem: str | None
 
 
 class SignReader:
@@ -46,22 +58,25 @@ class SignReader:
     def read_rows(self, rows: SignRows, indices: Sequence[int]) -> list[Prediction]:
         """Predictions for the rows at ``indices``, in that order, generated as one batch.
 
-        A photo that can't be decoded has no reply and counts as wrong.
+        A row or photo that can't be read has no reply, counts as wrong, and says why.
         """
-        wanted = [rows[index] for index in indices]
-        samples = list(self._decoders.map(self._encode, wanted))
-        readable = [sample for sample in samples if sample is not None]
-        replies = iter(self.generate(readable) if readable else [])
+        prompts = list(self._decoders.map(partial(self._prompt, rows), indices))
+        samples = [prompt.sample for prompt in prompts if prompt.sample is not None]
+        replies = iter(self.generate(samples) if samples else [])
         return [
-            predict(int(rows.lines[index]), row, next(replies) if sample is not None else None)
-            for index, row, sample in zip(indices, wanted, samples, strict=True)
+            predict(prompt, next(replies) if prompt.sample is not None else None)
+            for prompt in prompts
         ]
 
-    def _encode(self, row: Row) -> Sample | None:
+    def _prompt(self, rows: SignRows, index: int) -> _Prompt:
+        line = int(rows.lines[index])
+        row = Row(image=rows.photos[index], prompt="", answer="")
         try:
-            return self._encoder.encode(open_upright(row.image), row.prompt, None)
-        except BadImageError:
-            return None
+            row = rows[index]
+            sample = self._encoder.read(row, rows.size(index), with_answer=False)
+        except UnusableError as problem:
+            return _Prompt(line, row, None, str(problem))
+        return _Prompt(line, row, sample, None)
 
     @torch.inference_mode()
     def generate(self, samples: list[Sample], *, full_length: bool = False) -> list[str]:
@@ -76,7 +91,7 @@ class SignReader:
         tokens = self._model.generate(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
-            pixel_values=batch.patches.to(self._model.dtype),
+            pixel_values=self._processing.pixels(batch.patches, self._model.dtype),
             image_grid_thw=batch.grids,
             mm_token_type_ids=token_types,
             generation_config=self._generation,
@@ -86,15 +101,16 @@ class SignReader:
         return self._processing.decode(tokens[:, batch.input_ids.shape[1] :].tolist())
 
 
-def predict(line: int, row: Row, reply: str | None) -> Prediction:
-    """A row's prediction with its scores; ``line`` counts from 1."""
-    scores = score(row.answer, reply)
+def predict(prompt: _Prompt, reply: str | None) -> Prediction:
+    """A row's prediction with its scores."""
+    scores = score(prompt.row.answer, reply)
     return Prediction(
-        row=line,
-        image=str(row.image),
-        truth=row.answer,
+        row=prompt.line,
+        image=prompt.row.image,
+        truth=prompt.row.answer,
         reply=reply,
         exact=scores.exact,
         normalized=scores.normalized,
         similarity=scores.similarity,
+        problem=prompt.problem,
     )

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from core.config import ModelConfig
 from core.data.samples import SampleEncoder
 from core.data.tokens import PixelGeometry
+from core.data.unusable import UnusableError
 from core.errors import UsageError, first_line
 from core.model.families import Family
+from core.model.pixels import PixelValues
+from core.model.resample import bicubic
 
 
 class ChatText:
@@ -21,6 +21,7 @@ class ChatText:
     def __init__(self, tokenizer: Any, family: Family) -> None:
         self.tokenizer = tokenizer
         self._image_token_id = int(tokenizer.convert_tokens_to_ids(family.image_token))
+        self._turn_end = family.turn_end
         self.turn_end_id = int(tokenizer.convert_tokens_to_ids(family.turn_end))
         self._prompts: dict[str, tuple[list[int], list[int]]] = {}
 
@@ -42,43 +43,30 @@ class ChatText:
         return len(before) + len(after) + len(self.answer_ids(answer))
 
     def answer_ids(self, answer: str) -> list[int]:
-        """Token ids of the answer and the token that ends the turn."""
+        """Token ids that decode to exactly the answer and the token that ends the turn.
+
+        Raises UnusableError for an answer that the tokenizer can't write.
+        """
         ids: list[int] = self.tokenizer(answer, add_special_tokens=False)["input_ids"]
-        return [*ids, self.turn_end_id]
-
-
-class PhotoPatches:
-    """Photos to patches through the model's image processor, at a pixel budget of our choice."""
-
-    def __init__(self, image_processor: Any) -> None:
-        self._processor = image_processor
-        self.geometry = PixelGeometry(
-            patch=image_processor.patch_size,
-            merge=image_processor.merge_size,
-            min_pixels=image_processor.size["shortest_edge"],
-        )
-
-    def patches(self, image: Image.Image, max_pixels: int) -> tuple[NDArray[np.float32], int, int]:
-        """Patches (n, values) and the grid in patches: rows and columns."""
-        size = {"shortest_edge": self.geometry.min_pixels, "longest_edge": max_pixels}
-        done = self._processor(images=[image], size=size, return_tensors="pt")
-        _time, rows, columns = done["image_grid_thw"][0].tolist()
-        return np.asarray(done["pixel_values"], dtype=np.float32), rows, columns
+        labels = [*ids, self.turn_end_id]
+        written = self.tokenizer.decode(labels, clean_up_tokenization_spaces=False)
+        if written != answer + self._turn_end:
+            raise UnusableError(
+                "tokenizer-cannot-write",
+                f"the tokenizer writes the answer {answer[:60]!r} as {written[:60]!r}",
+            )
+        return labels
 
 
 @dataclass(frozen=True)
 class Processing:
-    """Tokenizer and image processor of one base model."""
+    """What one base model's tokenizer and image processor do to a row."""
 
     text: ChatText
-    photos: PhotoPatches
+    geometry: PixelGeometry
+    pixels: PixelValues
     image_token_id: int
     pad_token_id: int
-
-    @property
-    def geometry(self) -> PixelGeometry:
-        """How photos are cut."""
-        return self.photos.geometry
 
     @property
     def turn_end_id(self) -> int:
@@ -87,7 +75,7 @@ class Processing:
 
     def encoder(self, max_pixels: int) -> SampleEncoder:
         """An encoder of samples at a pixel budget (pixels an image)."""
-        return SampleEncoder(self.text, self.photos, self.image_token_id, max_pixels)
+        return SampleEncoder(self.text, self.geometry, self.image_token_id, max_pixels, bicubic)
 
     def decode(self, token_ids: list[list[int]]) -> list[str]:
         """Texts of generated token ids, special tokens left out."""
@@ -108,7 +96,12 @@ def load_processing(model: ModelConfig, family: Family) -> Processing:
         raise UsageError(f"{model.path}: no chat template; take an Instruct model")
     return Processing(
         text=ChatText(tokenizer, family),
-        photos=PhotoPatches(image_processor),
+        geometry=PixelGeometry(
+            patch=image_processor.patch_size,
+            merge=image_processor.merge_size,
+            min_pixels=image_processor.size["shortest_edge"],
+        ),
+        pixels=PixelValues.of(image_processor),
         image_token_id=int(tokenizer.convert_tokens_to_ids(family.image_token)),
         pad_token_id=int(tokenizer.pad_token_id),
     )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.data.collate import Batch
+from core.model.pixels import PixelValues
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,17 @@ class TensorBatch:
 class TrainingForward(nn.Module):
     """A LoRA-adapted image-text model as a module that returns the summed label loss."""
 
-    def __init__(self, adapted: Any) -> None:
+    def __init__(self, adapted: Any, pixels: PixelValues) -> None:
         super().__init__()
         self.adapted = adapted
+        self._pixels = pixels
 
     @torch.no_grad()
     def image_features(self, batch: TensorBatch) -> Tensor:
         """Frozen features of all photos of the batch, shape (image tokens, hidden)."""
         core = self.adapted.get_base_model().model
-        patches = batch.patches.to(core.visual.dtype)
-        features = core.get_image_features(patches, batch.grids).pooler_output
+        values = self._pixels(batch.patches, core.visual.dtype)
+        features = core.get_image_features(values, batch.grids).pooler_output
         return torch.cat(tuple(features))
 
     def forward(self, batch: TensorBatch, features: Tensor) -> Tensor:

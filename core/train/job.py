@@ -1,20 +1,24 @@
 """What the phases of a run share."""
 
 import importlib.metadata
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.config import RunConfig
-from core.data.dataset import SignRows, open_rows
-from core.event_log import EventWriter
-from core.events import DataOpened, RowSetAside
+from core.data.dataset import SignRows
+from core.data.survey import open_rows
+from core.event_log import EventReader, EventWriter
+from core.events import DataOpened, Log, RowSetAside
 from core.model.families import Family
 from core.model.load import find_family
 from core.model.processing import Processing, load_processing
 from core.profile import Profile
-from core.run_dir import RunDir
+from core.run_dir import RunDir, home
 from core.train.control import Control
 
+_CHECK_EVERY = 64
+_TELL_SECONDS = 5.0
 _RECORDED = ("torch", "transformers", "peft", "accelerate")
 
 
@@ -31,6 +35,7 @@ class Job:
     processing: Processing
     train_rows: SignRows
     validation_rows: SignRows
+    told: set[tuple[str, int]] = field(default_factory=set)
 
     @property
     def weights(self) -> str:
@@ -43,6 +48,16 @@ class Job:
         """Memory that the run may take, in bytes."""
         return self.profile.limit_bytes(self.config.device.capacity_gib)
 
+    def tell_set_aside(
+        self, file: Path, line: int, sentence: str, replaced_by: int | None = None
+    ) -> None:
+        """Puts a row that isn't used on record, once however often it comes up."""
+        if (str(file), line) not in self.told:
+            self.told.add((str(file), line))
+            self.events.write(
+                RowSetAside(file=str(file), row=line, reason=sentence, replaced_by=replaced_by)
+            )
+
 
 def open_job(
     run: RunDir, config: RunConfig, profile: Profile, events: EventWriter, control: Control
@@ -50,13 +65,16 @@ def open_job(
     """Opens model files and data; rows set aside are told one by one."""
     family = find_family(config.model)
     processing = load_processing(config.model, family)
-    opened = []
-    for path in (config.data.train, config.data.validation):
-        rows = open_rows(Path(path), config.data.bad_rows)
+    opening = _Opening(events, control)
+    train, validation = (
+        open_rows(Path(path), config.data.bad_rows, home() / "cache", opening.tell)
+        for path in (config.data.train, config.data.validation)
+    )
+    job = Job(run, config, profile, events, control, family, processing, train, validation)
+    job.told.update(_told(run))
+    for rows in (train, validation):
         for bad in rows.set_aside:
-            events.write(RowSetAside(file=str(rows.path), row=bad.line, reason=bad.reason))
-        opened.append(rows)
-    train, validation = opened
+            job.tell_set_aside(rows.path, bad.line, bad.sentence)
     events.write(
         DataOpened(
             train_rows=len(train),
@@ -64,7 +82,31 @@ def open_job(
             set_aside=len(train.set_aside) + len(validation.set_aside),
         )
     )
-    return Job(run, config, profile, events, control, family, processing, train, validation)
+    return job
+
+
+class _Opening:
+    """Shows how far the photos' headers are read, and lets a stop through meanwhile."""
+
+    def __init__(self, events: EventWriter, control: Control) -> None:
+        self._events = events
+        self._control = control
+        self._next = time.monotonic() + _TELL_SECONDS
+
+    def tell(self, done: int, total: int) -> None:
+        """Hears of every photo whose header was read."""
+        if done % _CHECK_EVERY == 0:
+            self._control.check()
+        if time.monotonic() > self._next and done < total:
+            self._next = time.monotonic() + _TELL_SECONDS
+            message = f"reading the headers of new photos: {done:,} of {total:,}"
+            self._events.write(Log(level="info", message=message))
+
+
+def _told(run: RunDir) -> set[tuple[str, int]]:
+    """Rows that an earlier worker of this run has put on record."""
+    events = EventReader(run.events_file).poll()
+    return {(event.file, event.row) for event in events if isinstance(event, RowSetAside)}
 
 
 def library_versions() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Micro-batches in order, decoded and patched in loader processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,55 +9,101 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from core.data.collate import collate
 from core.data.dataset import SignRows
-from core.data.images import BadImageError, open_upright
-from core.data.order import step_rows
+from core.data.order import replacement, step_rows, steps_per_epoch
 from core.data.samples import Sample, SampleEncoder
+from core.data.unusable import UnusableError
+from core.errors import DataGoneError
 from core.model.step import TensorBatch
+
+MOST_REPLACEMENTS = 16
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A row that could not be read, and the row taken for it; ``line`` counts from 1."""
+
+    line: int
+    sentence: str
+    taken: int
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """``batch`` is None where no photo of the micro-batch could be decoded.
+    """Samples side by side, and the rows among them that stand in for others."""
 
-    ``unreadable`` holds the line number and reason of every photo that was left out.
-    """
-
-    batch: TensorBatch | None
+    batch: TensorBatch
     samples: int
     label_tokens: int
-    unreadable: tuple[tuple[int, str], ...]
+    replaced: tuple[Replaced, ...] = ()
+
+    @classmethod
+    def of(
+        cls, samples: list[Sample], pad_token_id: int, replaced: tuple[Replaced, ...] = ()
+    ) -> "MicroBatch":
+        """The samples padded to one length."""
+        batch = TensorBatch.of(collate(samples, pad_token_id))
+        labels = sum(sample.label_tokens for sample in samples)
+        return cls(batch, len(samples), labels, replaced)
 
     def pin_memory(self) -> "MicroBatch":
         """Called by torch's DataLoader."""
-        pinned = self.batch.pin_memory() if self.batch is not None else None
-        return MicroBatch(pinned, self.samples, self.label_tokens, self.unreadable)
+        return MicroBatch(self.batch.pin_memory(), self.samples, self.label_tokens, self.replaced)
 
 
-class _MicroBatches(Dataset[MicroBatch]):
-    """Encodes the rows whose indices it is asked for."""
+@dataclass(frozen=True)
+class _Wanted:
+    """Row indices of one micro-batch, and the epoch (from 0) that asks for them."""
 
-    def __init__(self, rows: SignRows, encoder: SampleEncoder, pad_token_id: int) -> None:
+    epoch: int
+    indices: list[int]
+
+
+@dataclass(frozen=True)
+class _Gone:
+    """The data set as a whole can't be read; an exception would arrive without its type."""
+
+    sentence: str
+
+
+class _MicroBatches(Dataset[MicroBatch | _Gone]):
+    """Encodes the rows that it is asked for; a row that can't be read is replaced by order."""
+
+    def __init__(self, rows: SignRows, encoder: SampleEncoder, pad: int, seed: int) -> None:
         self._rows = rows
         self._encoder = encoder
-        self._pad_token_id = pad_token_id
+        self._pad = pad
+        self._seed = seed
 
-    def __getitem__(self, indices: Sequence[int]) -> MicroBatch:
-        samples: list[Sample] = []
-        unreadable: list[tuple[int, str]] = []
-        for index in indices:
-            row = self._rows[index]
+    def __getitem__(self, wanted: _Wanted) -> MicroBatch | _Gone:
+        replaced: list[Replaced] = []
+        try:
+            samples = [self._sample(index, wanted.epoch, replaced) for index in wanted.indices]
+        except DataGoneError as error:
+            return _Gone(str(error))
+        return MicroBatch.of(samples, self._pad, tuple(replaced))
+
+    def _sample(self, index: int, epoch: int, replaced: list[Replaced]) -> Sample:
+        bad: list[tuple[int, str]] = []
+        taken = index
+        for attempt in range(1, MOST_REPLACEMENTS + 1):
             try:
-                samples.append(
-                    self._encoder.encode(open_upright(row.image), row.prompt, row.answer)
+                sample = self._encoder.read(
+                    self._rows[taken], self._rows.size(taken), with_answer=True
                 )
-            except BadImageError as problem:
-                unreadable.append((int(self._rows.lines[index]), f"{row.image}: {problem}"))
-        batch = TensorBatch.of(collate(samples, self._pad_token_id)) if samples else None
-        labels = sum(sample.label_tokens for sample in samples)
-        return MicroBatch(batch, len(samples), labels, tuple(unreadable))
+            except UnusableError as problem:
+                bad.append((taken, f"{self._rows.photos[taken]}: {problem}"))
+                taken = replacement(self._seed, epoch, len(self._rows), index, attempt)
+                continue
+            line = int(self._rows.lines[taken])
+            replaced += [Replaced(int(self._rows.lines[row]), why, line) for row, why in bad]
+            return sample
+        raise DataGoneError(
+            f"{self._rows.path}: {len(bad)} rows one after another can't be read, the last: "
+            f"{bad[-1][1]}; see whether the disk with the photos is there, then resume"
+        )
 
 
-class _StepOrder(Sampler[list[int]]):
+class _StepOrder(Sampler[_Wanted]):
     """Row indices of every micro-batch from optimizer step ``start`` to ``stop``."""
 
     def __init__(
@@ -66,11 +112,12 @@ class _StepOrder(Sampler[list[int]]):
         self._seed, self._rows, self._batch = seed, rows, batch
         self._micro_batch, self._start, self._stop = micro_batch, start, stop
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[_Wanted]:
         for step in range(self._start, self._stop):
+            epoch = step // steps_per_epoch(self._rows, self._batch)
             indices = step_rows(self._seed, step, self._rows, self._batch).tolist()
             for first in range(0, len(indices), self._micro_batch):
-                yield indices[first : first + self._micro_batch]
+                yield _Wanted(epoch, indices[first : first + self._micro_batch])
 
 
 def _as_it_is(item: Any) -> Any:
@@ -92,10 +139,11 @@ def load_steps(
 ) -> Iterator[list[MicroBatch]]:
     """The micro-batches of each optimizer step from ``start`` (from 0) to ``stop``, in order.
 
-    What a step holds depends on seed and step alone, not on the number of workers.
+    What a step holds depends on seed and step alone, not on the number of workers. Raises
+    DataGoneError if MOST_REPLACEMENTS rows one after another can't be read.
     """
     loader = DataLoader(
-        _MicroBatches(rows, encoder, pad_token_id),
+        _MicroBatches(rows, encoder, pad_token_id, seed),
         batch_size=None,
         sampler=_StepOrder(
             seed=seed, rows=len(rows), batch=batch, micro_batch=micro_batch, start=start, stop=stop
@@ -110,4 +158,10 @@ def load_steps(
     arriving = iter(loader)
     for step in range(start, stop):
         count = -(-len(step_rows(seed, step, len(rows), batch)) // micro_batch)
-        yield [next(arriving) for _ in range(count)]
+        yield [_here(next(arriving)) for _ in range(count)]
+
+
+def _here(arrived: MicroBatch | _Gone) -> MicroBatch:
+    if isinstance(arrived, _Gone):
+        raise DataGoneError(arrived.sentence)
+    return arrived

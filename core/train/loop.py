@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 
 from core.data.order import steps_per_epoch
-from core.errors import StoppedError
+from core.errors import DataGoneError, StoppedError
 from core.evaluate.generate import SignReader
-from core.events import CheckpointSaved, Log, RowSetAside, State, TrainingStarted
+from core.events import CheckpointSaved, Log, State, TrainingStarted
 from core.hardware.device import Device
 from core.model.lora import read_adapter, save_adapter
 from core.train import checkpoint
@@ -29,7 +29,8 @@ from core.tune.certificate import Certificate
 def train(job: Job, certificate: Certificate, device: Device) -> int:
     """Trains to the end inside the certificate and returns the number of steps done.
 
-    Raises StoppedError, after saving a checkpoint, if a stop was asked for.
+    Raises StoppedError if a stop was asked for, DataGoneError if the photos are gone; each after
+    saving a checkpoint.
     """
     trainer = Trainer(job, certificate, device)
     trainer.resume()
@@ -42,7 +43,7 @@ def train(job: Job, certificate: Certificate, device: Device) -> int:
             trainer.save_if_due()
             trainer.obey()
         trainer.finish()
-    except StoppedError:
+    except (StoppedError, DataGoneError):
         trainer.save()
         raise
     return trainer.step
@@ -57,7 +58,13 @@ class Trainer:
         self._device = device
         self._max_pixels = certificate.setup.max_pixels
         self._parts = build(
-            config.model, job.weights, job.family, config.lora, config.train, device
+            config.model,
+            job.weights,
+            job.family,
+            job.processing.pixels,
+            config.lora,
+            config.train,
+            device,
         )
         self._validator = Validator(
             job,
@@ -137,7 +144,7 @@ class Trainer:
         """One optimizer step."""
         config = self._job.config.train
         arrived = time.perf_counter()
-        self._tell_unreadable(micro_batches)
+        self._tell_replaced(micro_batches)
         rate = learning_rate(self.step, self.steps, config.learning_rate, config.warmup_ratio)
         outcome = run_step(
             self._parts,
@@ -149,19 +156,18 @@ class Trainer:
         self.step += 1
         now = time.perf_counter()
         self._validator.trained(now - self._waited_since)
-        if outcome is not None:
-            self._progress.add(
-                DoneStep(
-                    step=self.step,
-                    epoch=self.step / self.steps_an_epoch,
-                    learning_rate=rate,
-                    outcome=outcome,
-                    data_s=arrived - self._waited_since,
-                    wall_s=now - self._step_ended,
-                    used_bytes=self._device.used_bytes(),
-                    peak_bytes=self._device.peak_bytes(),
-                )
+        self._progress.add(
+            DoneStep(
+                step=self.step,
+                epoch=self.step / self.steps_an_epoch,
+                learning_rate=rate,
+                outcome=outcome,
+                data_s=arrived - self._waited_since,
+                wall_s=now - self._step_ended,
+                used_bytes=self._device.used_bytes(),
+                peak_bytes=self._device.peak_bytes(),
             )
+        )
         self._device.reset_peak()
         self._step_ended = self._waited_since = now
 
@@ -239,11 +245,12 @@ class Trainer:
         state = TrainerState(step=self.step, validation=self._validator.state(), best=self._best)
         (folder / checkpoint.STATE_FILE).write_bytes(msgspec.json.encode(state))
 
-    def _tell_unreadable(self, micro_batches: list[MicroBatch]) -> None:
+    def _tell_replaced(self, micro_batches: list[MicroBatch]) -> None:
         for micro in micro_batches:
-            for row, reason in micro.unreadable:
-                path = str(self._job.train_rows.path)
-                self._job.events.write(RowSetAside(file=path, row=row, reason=reason))
+            for row in micro.replaced:
+                self._job.tell_set_aside(
+                    self._job.train_rows.path, row.line, row.sentence, row.taken
+                )
 
     def _enter(self, state: State) -> None:
         self._job.control.enter(state)

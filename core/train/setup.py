@@ -12,6 +12,7 @@ from core.hardware.device import Device
 from core.model.families import Family
 from core.model.load import load_model
 from core.model.lora import add_adapter, trainable_parameters
+from core.model.pixels import PixelValues
 from core.model.step import TrainingForward
 from core.train.optimizer import Named, make_optimizer
 
@@ -44,6 +45,7 @@ def build(
     model: ModelConfig,
     weights: str,
     family: Family,
+    pixels: PixelValues,
     lora: LoraConfig,
     train: TrainConfig,
     device: Device,
@@ -57,6 +59,6 @@ def build(
     adapted.to(device.torch_device)
     device.count([*adapted.parameters(), *adapted.buffers()])
     parameters = trainable_parameters(adapted)
-    forward = TrainingForward(adapted)
+    forward = TrainingForward(adapted, pixels)
     step_forward, optimizer = accelerator.prepare(forward, make_optimizer(parameters, train))
     return Trainable(adapted, forward, step_forward, optimizer, parameters, accelerator, device)

@@ -40,26 +40,23 @@ def run_step(
     seed: int,
     learning_rate: float,
     max_grad_norm: float,
-) -> StepOutcome | None:
+) -> StepOutcome:
     """Accumulates the gradients of all micro-batches and updates the adapter once.
 
     The loss is normalised over the label tokens of the whole step, so that the split into
     micro-batches doesn't change it. ``seed`` fixes dropout. ``micro_batches`` is emptied, so that
-    each goes as soon as it's used. None if no sample could be read.
+    each goes as soon as it's used.
     """
-    readable = deque(micro for micro in micro_batches if micro.batch is not None)
+    waiting = deque(micro_batches)
     micro_batches.clear()
-    label_tokens = sum(micro.label_tokens for micro in readable)
-    if not readable:
-        return None
+    label_tokens = sum(micro.label_tokens for micro in waiting)
     device = trainable.device
     torch.manual_seed(seed)
     total = torch.zeros((), device=device.torch_device)
     marks = []
-    samples = sum(micro.samples for micro in readable)
-    while readable:
-        micro = readable.popleft()
-        assert micro.batch is not None
+    samples = sum(micro.samples for micro in waiting)
+    while waiting:
+        micro = waiting.popleft()
         batch = micro.batch.to(device.torch_device)
         device.count(batch.tensors())
         before = device.mark()

@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 
 from core.config import RunConfig
-from core.data.collate import collate
 from core.data.samples import Sample
 from core.errors import KocrError
 from core.evaluate.generate import SignReader
@@ -25,7 +24,6 @@ from core.model.families import Family
 from core.model.load import find_family
 from core.model.lora import save_adapter
 from core.model.processing import Processing, load_processing
-from core.model.step import TensorBatch
 from core.profile import Profile
 from core.train.loader import MicroBatch
 from core.train.optimizer import save_optimizer
@@ -90,7 +88,9 @@ def _try(
 ) -> float:
     """Runs the worst case and returns samples a second of the last step."""
     config = spec.config
-    trainable = build(config.model, spec.weights, family, config.lora, config.train, device)
+    trainable = build(
+        config.model, spec.weights, family, processing.pixels, config.lora, config.train, device
+    )
     trainable.model.train()
     for _ in range(_STEPS_BEFORE_GENERATION):
         _worst_step(trainable, config, processing, sample)
@@ -127,14 +127,11 @@ def _worst_step(
         learning_rate=config.train.learning_rate,
         max_grad_norm=config.train.max_grad_norm,
     )
-    assert outcome is not None
     outcome.loss.item()
 
 
 def _worst_micro_batch(config: RunConfig, processing: Processing, sample: Sample) -> MicroBatch:
-    samples = [sample] * config.train.micro_batch
-    batch = TensorBatch.of(collate(samples, processing.pad_token_id))
-    return MicroBatch(batch, len(samples), sample.label_tokens * len(samples), ())
+    return MicroBatch.of([sample] * config.train.micro_batch, processing.pad_token_id)
 
 
 def _worst_samples(spec: ProbeSpec, processing: Processing) -> tuple[Sample, Sample]:

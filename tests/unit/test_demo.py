@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.config import ModelConfig
-from core.data.dataset import open_rows
-from core.data.images import open_upright
+from core.data.images import read_photo
+from core.data.survey import open_rows
 from core.demo.prepare import demo_config, prepare
 from core.demo.signboards import PROMPT, write_dataset
 from core.evaluate.generate import SignReader
@@ -97,7 +97,7 @@ def test_the_base_writes_what_it_sees_but_does_not_pick_the_name(signs: Path) ->
     )
     assert contained >= 20
     assert sum(one.normalized for one in read) <= 20
-    assert all(open_upright(rows[index].image).mode == "RGB" for index in range(3))
+    assert all(read_photo(rows[index].image).mode == "RGB" for index in range(3))
 
 
 def test_preparing_twice_makes_the_photos_once(

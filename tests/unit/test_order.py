@@ -6,7 +6,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.order import epoch_order, step_rows, steps_per_epoch, validation_order
+from core.data.order import (
+    epoch_order,
+    replacement,
+    step_rows,
+    steps_per_epoch,
+    validation_order,
+)
 from core.train.schedule import learning_rate
 
 sizes = st.integers(1, 200)
@@ -52,3 +58,15 @@ def test_learning_rate_by_hand() -> None:
     rates = [learning_rate(step, 10, 1.0, 0.2) for step in range(10)]
     assert rates[:3] == [0.5, 1.0, 1.0]
     assert abs(rates[6] - 0.5) < 1e-12
+
+
+@given(st.integers(0, 1000), st.integers(0, 5), st.integers(2, 200), st.data())
+def test_replacements_are_other_rows_and_depend_on_nothing_else(
+    seed: int, epoch: int, rows: int, data: st.DataObject
+) -> None:
+    index = data.draw(st.integers(0, rows - 1))
+    tries = range(1, rows - rows // 2 + 1)
+    taken = [replacement(seed, epoch, rows, index, attempt) for attempt in tries]
+    assert len(set(taken)) == len(taken)
+    assert index not in taken
+    assert taken == [replacement(seed, epoch, rows, index, attempt) for attempt in tries]

@@ -7,26 +7,68 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from transformers import AutoConfig, Qwen2VLForConditionalGeneration
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
+    Qwen2VLImageProcessorPil,
+    smart_resize,
+)
 
+from core.data.patches import cut
 from core.data.tokens import PixelGeometry, mrope_positions
-from core.errors import UsageError
+from core.data.unusable import UnusableError
+from core.model.pixels import PixelValues
 
 edges = st.integers(1, 4000)
 
 
-@settings(max_examples=500)
-@given(edges, edges, st.integers(4, 16384), st.sampled_from([(14, 2), (16, 2), (14, 1)]))
-def test_grid_is_smart_resize(width: int, height: int, tokens: int, patch: tuple[int, int]) -> None:
+# Qwen2-VL, Qwen2.5-VL and Qwen3-VL: patch edge, merge and the processor's least pixels.
+FAMILIES = {
+    "qwen2_vl": PixelGeometry(14, 2, 56 * 56),
+    "qwen2_5_vl": PixelGeometry(14, 2, 56 * 56),
+    "qwen3_vl": PixelGeometry(16, 2, 65536),
+}
+families = st.sampled_from(sorted(FAMILIES))
+
+
+@settings(max_examples=1000)
+@given(edges, edges, st.integers(64, 16384), families)
+def test_grid_is_smart_resize(width: int, height: int, tokens: int, family: str) -> None:
     assume(max(width, height) <= 200 * min(width, height))
-    geometry = PixelGeometry(*patch, min_pixels=56 * 56)
+    geometry = FAMILIES[family]
     budget = tokens * geometry.pixels_a_token
     tall, wide = smart_resize(
-        height, width, factor=geometry.factor, min_pixels=56 * 56, max_pixels=budget
+        height,
+        width,
+        factor=geometry.factor,
+        min_pixels=geometry.min_pixels,
+        max_pixels=budget,
     )
     rows, columns = geometry.grid(width, height, budget)
     assert (rows * geometry.factor, columns * geometry.factor) == (tall, wide)
+    assert geometry.resized(width, height, budget) == (wide, tall)
+
+
+@settings(max_examples=60)
+@given(st.integers(20, 700), st.integers(20, 700), st.integers(64, 400), families)
+def test_tokens_and_patches_are_the_processors(
+    width: int, height: int, tokens: int, family: str
+) -> None:
+    geometry = FAMILIES[family]
+    budget = tokens * geometry.pixels_a_token
+    processor = Qwen2VLImageProcessorPil(patch_size=geometry.patch, merge_size=geometry.merge)
+    noise = np.random.default_rng(width * height).integers(0, 256, (height, width, 3), np.uint8)
+    photo = Image.fromarray(noise)
+    stock = processor(
+        images=[photo],
+        size={"shortest_edge": geometry.min_pixels, "longest_edge": budget},
+        return_tensors="pt",
+    )
+    size = geometry.resized(width, height, budget)
+    patches = torch.from_numpy(cut(photo.resize(size, Image.Resampling.BICUBIC), geometry))
+    _time, rows, columns = stock["image_grid_thw"][0].tolist()
+    assert geometry.image_tokens(width, height, budget) == rows * columns // 4
+    assert torch.equal(PixelValues.of(processor)(patches, torch.float32), stock["pixel_values"])
 
 
 @given(edges, edges, st.integers(16, 4096))
@@ -39,7 +81,7 @@ def test_a_budget_is_never_exceeded(width: int, height: int, tokens: int) -> Non
 
 
 def test_a_photo_of_one_line_is_refused() -> None:
-    with pytest.raises(UsageError, match="5000x1"):
+    with pytest.raises(UnusableError, match="5000x1"):
         PixelGeometry(14, 2, 3136).grid(5000, 1, 784)
 
 

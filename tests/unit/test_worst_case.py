@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.dataset import open_rows
+from core.data.survey import open_rows
 from core.data.tokens import PixelGeometry
 from core.tune.worst_case import Extremes, ceiling_tokens, find_extremes, worst_photo
 
