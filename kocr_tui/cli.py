@@ -15,6 +15,10 @@ exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped on request (resumable), 4 G
 $KOCR_HOME holds runs, locks and demo photos; $KOCR_CONFIG your own hardware profiles"""
 
 
+_KINDS = ("store-names", "aihub-105", "aihub-81", "chat", "sharegpt", "messages")
+_FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; errors are one line on standard error."""
     options = _parser().parse_args(arguments)
@@ -56,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands, common)
     _add_train(commands, common)
     _add_run_commands(commands, common)
+    _add_convert(commands, common)
+    _add_check(commands, common)
     doctor = _add(commands, common, "doctor", "what this box can do, what is wrong, what to type")
     _add_json(doctor)
     return parser
@@ -116,6 +122,60 @@ def _add_train(
         action="store_true",
         help="train without rows that can't be used, each on record with its reason",
     )
+
+
+def _add_convert(
+    commands: "Commands",
+    common: argparse.ArgumentParser,
+) -> None:
+    text = "label files to a data set of Qwen2-VL rows, with a receipt of every row"
+    parser = _add(commands, common, "convert", text)
+    parser.add_argument("source", metavar="SRC", help="label file, or a folder of label files")
+    parser.add_argument("out", metavar="OUT", help="folder for train.jsonl and receipt.json")
+    parser.add_argument("--from", dest="kind", choices=_KINDS, help="kind (default: recognised)")
+    parser.add_argument("--images", metavar="DIR", help="folder of the photos (default: SRC's)")
+    sides = parser.add_mutually_exclusive_group()
+    sides.add_argument("--validation", metavar="SRC2", help="label file of validation rows")
+    sides.add_argument(
+        "--validation-share",
+        metavar="SHARE",
+        type=float,
+        help="put this share of the groups aside for validation (same photo, same name and place)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="chooses the groups (default: 0)")
+    parser.add_argument(
+        "--template",
+        default="{korean} ({english})",
+        help="answer of store names; brackets around an empty field go (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--prompt", default="이 간판 이미지의 텍스트를 읽어주세요.", help="default: %(default)s"
+    )
+    parser.add_argument("--crops", action="store_true", help="AI Hub: a row a box, cut out as PNG")
+    parser.add_argument(
+        "--force", action="store_true", help="replace what an earlier conversion wrote to OUT"
+    )
+    _add_json(parser)
+
+
+def _add_check(
+    commands: "Commands",
+    common: argparse.ArgumentParser,
+) -> None:
+    text = "audit a data set: photos, answers, duplicates, leaks, tokens at each pixel budget"
+    parser = _add(commands, common, "check", text)
+    parser.epilog = (
+        "exit code 1: rows that can't be used, photos or shops on both sides, or a photo with two "
+        "answers; with --strict also warnings"
+    )
+    parser.add_argument("data", metavar="DATA", help="data set folder, or a JSONL file")
+    parser.add_argument("validation", metavar="JSONL", nargs="?", help="validation rows")
+    parser.add_argument("--model", metavar="PATH", help="count tokens as this model does")
+    parser.add_argument(
+        "--family", choices=_FAMILIES, default=_FAMILIES[0], help="how photos are cut without it"
+    )
+    parser.add_argument("--strict", action="store_true", help="let warnings fail, too")
+    _add_json(parser)
 
 
 def _add_run_commands(

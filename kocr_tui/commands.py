@@ -109,6 +109,20 @@ def abort(options: argparse.Namespace) -> int:
     return _ask(options, "abort", _ABORT_SECONDS)
 
 
+def convert(options: argparse.Namespace) -> int:
+    """Makes a data set of label files."""
+    from kocr_tui.convert_command import run
+
+    return run(options)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Audits a data set."""
+    from kocr_tui.check_command import run
+
+    return run(options)
+
+
 def doctor(options: argparse.Namespace) -> int:
     """What this box can do; exit code 1 if something is wrong that stops training."""
     from core.hardware.doctor import examine

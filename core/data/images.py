@@ -27,7 +27,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
+ON_THEIR_SIDE = frozenset({5, 6, 7, 8})
 _GROUND = (255, 255, 255)
 # What Pillow's decoders and their libraries raise on bytes that are not what they claim.
 _DECODER_ERRORS = (
@@ -86,7 +86,7 @@ def read_photo(
         target = image.size
         if fit is not None:
             target = fit(*upright(image))
-            target = target[::-1] if turn in _ON_THEIR_SIDE else target
+            target = target[::-1] if turn in ON_THEIR_SIDE else target
         with _decoding():
             pixels = _plain(image)
             if target != pixels.size:
@@ -132,7 +132,7 @@ def orientation(image: Image.Image) -> int:
 def upright(image: Image.Image) -> Size:
     """Width and height once the photo is turned as its EXIF says."""
     width, height = image.size
-    return (height, width) if orientation(image) in _ON_THEIR_SIDE else (width, height)
+    return (height, width) if orientation(image) in ON_THEIR_SIDE else (width, height)
 
 
 def profile_name(profile: bytes) -> str:

@@ -39,5 +39,10 @@ class UnusableError(Exception):
     """A row or photo that can't be used; ``str()`` is the sentence, ``reason`` its kind."""
 
     def __init__(self, reason: Reason, sentence: str) -> None:
-        super().__init__(sentence)
+        # Both go to the base class, which pickles what it was given between processes.
+        super().__init__(reason, sentence)
         self.reason: Reason = reason
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
