@@ -154,10 +154,11 @@ def _open_regular(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or error
         raise UnusableError("unreadable-file", f"can't be opened: {what}") from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise UnusableError("not-a-file", "not a regular file")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise UnusableError("not-a-file", "not a regular file")
         if found.st_size == 0:
             raise UnusableError("empty-file", "the file is empty")
         yield file

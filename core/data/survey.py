@@ -1,5 +1,6 @@
 """Opening a JSONL file: every row parsed and every photo's header read once, then remembered."""
 
+import contextlib
 import hashlib
 import zlib
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ def _keep(survey: _Survey, identity: Identity, file: Path) -> None:
             )
         beside.replace(file)
     except OSError:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def _read(file: Path, path: Path) -> _Survey | None:

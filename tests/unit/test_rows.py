@@ -1,6 +1,7 @@
-"""Rows and photos: what is taken, and what is refused or set aside with which reason."""
+"""Opening a JSONL file: what is taken, refused or set aside, and what is remembered."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 from sign_rows import chat_row
 
-from core.data.images import read_photo, upright_size
+from core.data import photos
+from core.data.parallel import each_in_processes
 from core.data.schemas import parse_row
 from core.data.survey import open_rows
 from core.data.tokens import PixelGeometry
@@ -106,65 +108,90 @@ def test_files_without_rows_are_refused(tmp_path: Path, name: str, text: str | N
         open_rows(tmp_path / name, "set-aside")
 
 
-def corner_photo(orientation: int) -> Image.Image:
-    """A 40x20 photo whose top left corner is red once it's turned as its EXIF says."""
-    upright = Image.new("RGB", (40, 20), "white")
-    upright.paste("red", (0, 0, 10, 10))
-    undo = {
-        1: None,
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }[orientation]
-    return upright if undo is None else upright.transpose(undo)
+def headers_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The photos whose headers are read from now on."""
+    seen: list[str] = []
+    read = photos._read
+
+    def noted(depth: photos.Depth, path: str) -> photos.PhotoFacts:
+        seen.append(Path(path).name)
+        return read(depth, path)
+
+    monkeypatch.setattr(photos, "_read", noted)
+    return seen
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_photos_are_turned_by_exif(tmp_path: Path, orientation: int) -> None:
-    stored = corner_photo(orientation)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    path = tmp_path / "photo.png"
-    stored.save(path, exif=exif)
-    assert upright_size(path) == (40, 20)
-    image = read_photo(path)
-    assert image.size == (40, 20)
-    assert image.getpixel((2, 2)) == (255, 0, 0)
-    assert image.getpixel((37, 17)) == (255, 255, 255)
-
-
-@pytest.mark.parametrize(
-    ("mode", "colour", "expected"),
-    [
-        ("L", 128, (128, 128, 128)),
-        ("RGBA", (255, 0, 0, 0), (255, 255, 255)),
-        ("RGBA", (10, 20, 30, 255), (10, 20, 30)),
-        ("LA", (0, 0), (255, 255, 255)),
-        ("I;16", 0x8000, (128, 128, 128)),
-        ("1", 1, (255, 255, 255)),
-    ],
-)
-def test_every_mode_becomes_rgb(
-    tmp_path: Path, mode: str, colour: object, expected: tuple[int, int, int]
+def test_what_was_read_once_is_read_again_only_where_it_changed(
+    write_rows: WriteRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "photo.png"
-    if mode == "I;16":
-        Image.fromarray(np.full((30, 30), colour, dtype=np.uint16)).save(path)
-    else:
-        Image.new(mode, (30, 30), colour).save(path)  # type: ignore[arg-type]
-    image = read_photo(path)
-    assert (image.mode, image.getpixel((5, 5))) == ("RGB", expected)
+    path = write_rows([(f"{n}.png", (60 + n, 60), f"가{n}") for n in range(4)])
+    cache = tmp_path / "cache"
+    first = open_rows(path, "refuse", cache)
+    seen = headers_read(monkeypatch)
+    again = open_rows(path, "refuse", cache)
+    assert seen == []
+    assert np.array_equal(again.sizes, first.sizes)
+    assert [again[index] for index in range(4)] == [first[index] for index in range(4)]
+    Image.new("RGB", (90, 90)).save(tmp_path / "2.png")
+    assert open_rows(path, "refuse", cache).size(2) == (90, 90)
+    assert seen == ["2.png"]
+    path.write_text(path.read_text(encoding="utf-8").replace("가3", "나3"), encoding="utf-8")
+    assert open_rows(path, "refuse", cache)[3].answer == "나3"
+    assert seen == ["2.png"]
 
 
-def test_a_truncated_photo_is_a_bad_image(tmp_path: Path) -> None:
-    path = tmp_path / "photo.jpg"
-    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(path)
-    path.write_bytes(path.read_bytes()[:3000])
-    assert upright_size(path) == (200, 200)
-    with pytest.raises(UnusableError, match="can't be decoded"):
-        read_photo(path)
+def test_a_photo_that_was_missing_is_noticed_when_it_comes(
+    write_rows: WriteRows, tmp_path: Path
+) -> None:
+    path = write_rows([("a.png", (60, 60), "가"), ("b.png", (60, 60), "나")])
+    (tmp_path / "b.png").rename(tmp_path / "away.png")
+    cache = tmp_path / "cache"
+    for _ in range(2):
+        [bad] = open_rows(path, "set-aside", cache).set_aside
+        assert (bad.line, bad.reason) == (2, "no-such-file")
+    (tmp_path / "away.png").rename(tmp_path / "b.png")
+    assert len(open_rows(path, "refuse", cache)) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"noise", b"SQLite format 3\0" + b"x" * 200])
+def test_a_broken_cache_only_costs_time(
+    write_rows: WriteRows, tmp_path: Path, content: bytes
+) -> None:
+    path = write_rows([("a.png", (60, 60), "가")])
+    cache = tmp_path / "cache"
+    open_rows(path, "refuse", cache)
+    for file in [file for file in cache.rglob("*") if file.is_file()]:
+        file.write_bytes(content)
+    assert open_rows(path, "refuse", cache).size(0) == (60, 60)
+    assert len(open_rows(path, "refuse", cache)) == 1
+
+
+def test_a_cache_that_cannot_be_written_only_costs_time(
+    write_rows: WriteRows, tmp_path: Path
+) -> None:
+    path = write_rows([("a.png", (60, 60), "가")])
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    assert len(open_rows(path, "refuse", tmp_path / "cache")) == 1
+
+
+def test_many_photos_are_read_in_processes_in_order(tmp_path: Path) -> None:
+    lines = []
+    for number in range(230):
+        Image.new("RGB", (56 + number, 60)).save(tmp_path / f"{number}.png")
+        lines.append(json.dumps(chat_row(f"{number}.png", "가"), ensure_ascii=False))
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    heard: list[tuple[int, int]] = []
+    told = open_rows(tmp_path / "rows.jsonl", "refuse", None, lambda *so_far: heard.append(so_far))
+    assert told.sizes[:, 0].tolist() == [56 + number for number in range(230)]
+    assert heard[-1] == (230, 230)
+
+
+def die(number: int) -> int:
+    if number == 20:
+        os._exit(9)
+    return number * 2
+
+
+def test_an_item_that_kills_its_process_costs_only_itself() -> None:
+    doubled = list(each_in_processes(die, range(40), lambda number: -number, 2))
+    assert doubled == [-20 if number == 20 else number * 2 for number in range(40)]
