@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _EXIT_CODES = """\
 exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped on request (resumable), 4 GPU lost
-$KOCR_HOME holds runs, locks and demo photos; $KOCR_CONFIG your own hardware profiles"""
+$KOCR_HOME holds runs, locks, caches and demo photos; $KOCR_CONFIG your own hardware profiles"""
 
 
 _KINDS = ("store-names", "aihub-105", "aihub-81", "chat", "sharegpt", "messages")

@@ -1,4 +1,18 @@
-"""Rows as a user has them."""
+"""Rows and photos as a user has them."""
+
+from PIL import Image
+
+# How an upright photo is turned to be stored under each EXIF orientation.
+STORED_AS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 PROMPT = "이 간판 이미지의 텍스트를 읽어주세요."
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -16,7 +16,7 @@ from core.data.library import PhotoLibrary
 from core.data.parallel import each_in_processes
 from core.data.photos import PhotoBook, PhotoFacts, Progress
 from core.data.receipt import OutputFile, Receipt, SourceFile, counted, sha256_of
-from core.data.schemas import check_text, clean
+from core.data.schemas import Row, check_text, clean, format_row
 from core.data.sources import Kind
 from core.data.sources import template as templates
 from core.data.sources.items import Labelled, Rejected
@@ -244,21 +244,10 @@ def _refuse_empty(
 def _write_rows(stage: Path, request: Request, rows: list[_Row], split: Split) -> None:
     with (stage / f"{split}.jsonl").open("wb") as file:
         for row in rows:
-            file.write(_line(row, request) + b"\n")
-
-
-def _line(row: _Row, request: Request) -> bytes:
-    text = clean(row.item.prompt or request.prompt)
-    question = [
-        {"type": "image", "image": _name_of(row.photo, request.out)},
-        {"type": "text", "text": text},
-    ]
-    answer = [{"type": "text", "text": row.item.answer}]
-    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    line: dict[str, Any] = {"messages": messages}
-    if row.item.metadata:
-        line["metadata"] = row.item.metadata
-    return msgspec.json.encode(line)
+            image = _name_of(row.photo, request.out)
+            prompt = clean(row.item.prompt or request.prompt)
+            line = format_row(Row(image, prompt, row.item.answer, row.item.metadata))
+            file.write(line + b"\n")
 
 
 def _name_of(photo: str, out: Path) -> str:

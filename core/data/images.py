@@ -169,6 +169,9 @@ def _decoding() -> Iterator[None]:
     try:
         yield
     except _DECODER_ERRORS as error:
+        # An error number is the system's: the disk or the memory failed, not the photo.
+        if isinstance(error, MemoryError):
+            raise UnusableError("unreadable-file", "can't be read: out of memory") from error
         if isinstance(error, OSError) and error.errno is not None:
             raise UnusableError("unreadable-file", f"can't be read: {error.strerror}") from error
         what = first_line(error)

@@ -19,6 +19,8 @@ from core.data.unusable import Reason, UnusableError
 
 Depth = Literal["header", "whole"]
 Progress = Callable[[int, int], None]
+# Reasons that may be gone the next time, although the file is the same.
+PASSING: frozenset[Reason | None] = frozenset({"no-such-file", "not-a-file", "unreadable-file"})
 _HASH_EDGE = 8
 _FEW = 200
 
@@ -89,7 +91,8 @@ class PhotoBook:
             unknown, self._scans([path for path, _ in unknown], depth), strict=True
         ):
             found[path] = facts
-            self._cache.put(path, identity, facts)
+            if facts.reason not in PASSING:
+                self._cache.put(path, identity, facts)
             if tell is not None:
                 tell(len(found), total)
         self._cache.flush()
@@ -172,6 +175,6 @@ def perceptual_hash(image: Image.Image) -> int:
 def _crashed(path: str) -> PhotoFacts:
     return PhotoFacts(
         depth="whole",
-        reason="cannot-be-decoded",
-        sentence="can't be decoded: the decoder crashed or ran out of memory",
+        reason="unreadable-file",
+        sentence="can't be read: the decoder crashed or ran out of memory",
     )

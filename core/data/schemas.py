@@ -76,6 +76,15 @@ def parse_row(line: bytes) -> Row:
     return Row(image=images[0], prompt=prompt, answer=answer, metadata=chat.metadata)
 
 
+def format_row(row: Row) -> bytes:
+    """The line that `parse_row` reads, without an end of line; Hangul stays as it is."""
+    question = [{"type": "image", "image": row.image}, {"type": "text", "text": row.prompt}]
+    answer = [{"type": "text", "text": row.answer}]
+    messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    metadata = {"metadata": row.metadata} if row.metadata else {}
+    return msgspec.json.encode({"messages": messages, **metadata})
+
+
 def check_text(prompt: str, answer: str) -> None:
     """Raises UnusableError for texts that a sample can't be made of."""
     if not answer:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from core.data.receipt import Receipt
+from core.durable import flush
 from core.errors import UsageError
 
 RECEIPT = "receipt.json"
@@ -45,12 +46,12 @@ class Staging:
         old = self.path / "old"
         old.mkdir()
         for name in sorted(names, key=lambda name: name == RECEIPT):
-            _sync(self.path / name)
+            _keep(self.path / name)
             target = self._folder / name
             if target.exists():
                 target.rename(old / name)
             (self.path / name).rename(target)
-        _sync(self._folder)
+        flush(self._folder)
 
 
 def _refuse_foreign(folder: Path, names: Collection[str], *, force: bool) -> None:
@@ -81,9 +82,9 @@ def _written(folder: Path) -> set[str]:
     return {RECEIPT, *(output.name for output in receipt.outputs)}
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _keep(path: Path) -> None:
+    """One call for a folder of many crops, since one each would take longer than making them."""
+    if path.is_dir():
+        os.sync()
+    else:
+        flush(path)

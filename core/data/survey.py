@@ -49,7 +49,7 @@ def open_rows(
     if survey is None:
         identity = identify(str(path))
         survey = _survey(path, PhotoBook(cache / PHOTO_CACHE if cache else None), tell)
-        if kept and identity is not None:
+        if kept and identity is not None and _is_lasting(survey.rows):
             _keep(survey, identity, kept)
     rows = survey.rows
     if rows.set_aside and bad_rows == "refuse":
@@ -59,6 +59,11 @@ def open_rows(
         why = f"row {first.line}: {first.sentence}" if first else "the file is empty"
         raise UsageError(f"{path}: no usable row; {why}")
     return rows
+
+
+def _is_lasting(rows: SignRows) -> bool:
+    """A missing photo is noticed when it comes; one that may not be read today is not."""
+    return all(bad.reason != "unreadable-file" for bad in rows.set_aside)
 
 
 def _survey(path: Path, book: PhotoBook, tell: Progress | None) -> _Survey:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from core.durable import flush
 from core.errors import KocrError
 from core.evaluate.text import Scores
 from core.train.validation import ValidationState
@@ -65,7 +66,7 @@ def save(folder: Path, step: int, write: Callable[[Path], None]) -> Path:
         if final.exists():
             shutil.rmtree(final)
         temporary.rename(final)
-        _flush(folder)
+        flush(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise KocrError(f"{final}: can't save the checkpoint: {error.strerror or error}") from error
@@ -127,23 +128,15 @@ def _all(folder: Path) -> list[Path]:
 def _write_manifest(folder: Path) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
-        _flush(path)
+        flush(path)
     records = {str(path.relative_to(folder)): _record(path) for path in files}
     manifest = folder / MANIFEST_FILE
     manifest.write_bytes(msgspec.json.encode(_Manifest(files=records)))
     for path in (manifest, *(p for p in folder.rglob("*") if p.is_dir()), folder):
-        _flush(path)
+        flush(path)
 
 
 def _record(path: Path) -> _FileRecord:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return _FileRecord(bytes=path.stat().st_size, sha256=digest)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

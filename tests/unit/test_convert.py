@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from sign_rows import STORED_AS
 
 from core.data.convert import Request, convert
 from core.data.crops import upright_rectangle
@@ -180,20 +181,8 @@ def test_the_share_of_groups_is_kept(seed: int, share: float) -> None:
     assert abs(chosen / 2000 - share) < 0.06
 
 
-TURN = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
 # Where both frames have the same size, the upright one is taken.
-FRAMES = [("upright", turn) for turn in TURN] + [("stored", turn) for turn in ON_THEIR_SIDE]
+FRAMES = [("upright", turn) for turn in STORED_AS] + [("stored", turn) for turn in ON_THEIR_SIDE]
 
 
 @pytest.mark.parametrize(("frame", "orientation"), FRAMES)
@@ -202,7 +191,7 @@ def test_boxes_are_cut_whichever_way_up_they_were_drawn(
 ) -> None:
     upright = Image.new("RGB", (120, 80), "white")
     upright.paste("red", (10, 20, 40, 30))
-    turn = TURN[orientation]
+    turn = STORED_AS[orientation]
     stored = upright if turn is None else upright.transpose(turn)
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sign_rows import STORED_AS
 
 from core.data.images import read_photo, upright_size
 from core.data.unusable import UnusableError
@@ -15,16 +16,7 @@ def corner_photo(orientation: int) -> Image.Image:
     """A 40x20 photo whose top left corner is red once it's turned as its EXIF says."""
     upright = Image.new("RGB", (40, 20), "white")
     upright.paste("red", (0, 0, 10, 10))
-    undo = {
-        1: None,
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }[orientation]
+    undo = STORED_AS[orientation]
     return upright if undo is None else upright.transpose(undo)
 
 

@@ -1,16 +1,18 @@
 """Opening a JSONL file: what is taken, refused or set aside, and what is remembered."""
 
+import errno
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from sign_rows import chat_row
 
-from core.data import photos
+from core.data import images, photos
 from core.data.parallel import each_in_processes
 from core.data.schemas import parse_row
 from core.data.survey import open_rows
@@ -151,6 +153,27 @@ def test_a_photo_that_was_missing_is_noticed_when_it_comes(
         assert (bad.line, bad.reason) == (2, "no-such-file")
     (tmp_path / "away.png").rename(tmp_path / "b.png")
     assert len(open_rows(path, "refuse", cache)) == 2
+
+
+def test_a_failing_disk_is_not_held_against_the_photo(
+    write_rows: WriteRows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_rows([("a.png", (60, 60), "가"), ("b.png", (60, 60), "나")])
+    opened = images.Image.open
+
+    def fail(file: Any, formats: Any) -> Image.Image:
+        if Path(f"/proc/self/fd/{file.fileno()}").readlink().name == "b.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(file, formats=formats)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(images.Image, "open", fail)
+        [bad] = open_rows(path, "set-aside", tmp_path / "cache").set_aside
+    assert (bad.reason, bad.sentence) == (
+        "unreadable-file",
+        f"{tmp_path / 'b.png'}: can't be read: Input/output error",
+    )
+    assert len(open_rows(path, "refuse", tmp_path / "cache")) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"noise", b"SQLite format 3\0" + b"x" * 200])

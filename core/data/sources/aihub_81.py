@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from core.data.sources.boxes import BoxedPhoto, BoxedText, as_items
-from core.data.sources.items import Item, Rejected, decode_element, decode_file, read_json
-from core.data.unusable import UnusableError
+from core.data.sources.items import Item, Rejected, decode_file, each_decoded, read_json
 
 
 class InfoFile(msgspec.Struct, frozen=True):
@@ -44,26 +43,19 @@ def read(path: Path, *, crops: bool) -> Iterator[Item]:
     """
     file = decode_file(read_json(path), path, InfoFile)
     boxes: dict[int | str, list[BoxedText]] = {}
-    for index, element in enumerate(file.annotations):
-        place = f"{path.name} annotations[{index}]"
-        try:
-            each = decode_element(element, Annotation)
-        except UnusableError as problem:
-            yield Rejected.of(place, problem)
-            continue
-        if each.attributes.get("class") != "character":
+    for place, each in each_decoded(f"{path.name} annotations", file.annotations, Annotation):
+        if isinstance(each, Rejected):
+            yield each
+        elif each.attributes.get("class") != "character":
             boxes.setdefault(each.image_id, []).append(BoxedText(place, each.text, each.bbox))
-    for index, element in enumerate(file.images):
-        place = f"{path.name} images[{index}]"
-        try:
-            photo = decode_element(element, Photo)
-        except UnusableError as problem:
-            yield Rejected.of(place, problem)
+    for place, photo in each_decoded(f"{path.name} images", file.images, Photo):
+        if isinstance(photo, Rejected):
+            yield photo
             continue
         metadata = {"type": photo.type} if photo.type else {}
-        found = boxes.pop(photo.id, [])
         size = (photo.width, photo.height)
-        yield from as_items(BoxedPhoto(place, photo.file_name, size, found, metadata), crops=crops)
+        found = BoxedPhoto(place, photo.file_name, size, boxes.pop(photo.id, []), metadata)
+        yield from as_items(found, crops=crops)
     for image_id, orphans in boxes.items():
         for box in orphans:
             yield Rejected(box.place, "unknown-image", f"there is no image with id {image_id!r}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from core.data.unusable import Reason, UnusableError
 from core.errors import UsageError
 
 BOM = b"\xef\xbb\xbf"
+Element = TypeVar("Element")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,18 @@ def decode_element(content: bytes | msgspec.Raw, kind: Any) -> Any:
         raise decoding_problem(element, error) from error
     refuse_duplicate_keys(element)
     return decoded
+
+
+def each_decoded(
+    name: str, raw: list[msgspec.Raw], kind: type[Element]
+) -> Iterator[tuple[str, Element | Rejected]]:
+    """Place and value of every element of the list called ``name``, one that is bad as rejected."""
+    for index, element in enumerate(raw):
+        place = f"{name}[{index}]"
+        try:
+            yield place, decode_element(element, kind)
+        except UnusableError as problem:
+            yield place, Rejected.of(place, problem)
 
 
 def elements(path: Path) -> Iterator[tuple[str, bytes]]:

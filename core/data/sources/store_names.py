@@ -12,11 +12,10 @@ from core.data.sources.items import (
     Item,
     Labelled,
     Rejected,
-    decode_element,
     decode_file,
+    each_decoded,
     read_json,
 )
-from core.data.unusable import UnusableError
 
 
 class StoreFile(msgspec.Struct, frozen=True):
@@ -39,14 +38,8 @@ class Store(msgspec.Struct, frozen=True, rename={"file_name": "fileName"}):
 def read(path: Path, template: str) -> Iterator[Item]:
     """A row a photo, its answer by ``template``."""
     file = decode_file(read_json(path), path, StoreFile)
-    for index, element in enumerate(file.images):
-        place = f"{path.name} images[{index}]"
-        try:
-            store = decode_element(element, Store)
-        except UnusableError as problem:
-            yield Rejected.of(place, problem)
-        else:
-            yield _row(place, store, template)
+    for place, store in each_decoded(f"{path.name} images", file.images, Store):
+        yield store if isinstance(store, Rejected) else _row(place, store, template)
 
 
 def _row(place: str, store: Store, template: str) -> Labelled:

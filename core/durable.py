@@ -1,0 +1,13 @@
+"""Getting what was written onto the disk itself."""
+
+import os
+from pathlib import Path
+
+
+def flush(path: Path) -> None:
+    """Waits until a file's content, or the names in a folder, would outlive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
