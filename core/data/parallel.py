@@ -8,8 +8,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+from core.errors import KocrError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+MOST_DEATHS = 8
 _CHUNK = 16
 
 
@@ -21,15 +24,27 @@ def each_in_processes(
 ) -> Iterator[Result]:
     """``function`` of every item, in order; ``crashed`` answers for an item that kills its process.
 
-    Function, items and results have to be picklable.
+    Function, items and results have to be picklable. Raises KocrError if MOST_DEATHS processes
+    die one after another, which is the machine's fault and not the items'.
     """
+    deaths = 0
     chunks = deque(items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
     while chunks:
         try:
             yield from _through_pool(function, chunks, workers)
         except BrokenProcessPool:
             for item in chunks.popleft():
-                yield _alone(function, item, crashed)
+                try:
+                    result = _alone(function, item)
+                    deaths = 0
+                except BrokenProcessPool:
+                    result = crashed(item)
+                    deaths += 1
+                if deaths == MOST_DEATHS:
+                    raise KocrError(
+                        f"{deaths} processes died one after another; is there memory left?"
+                    ) from None
+                yield result
 
 
 def _through_pool(
@@ -50,14 +65,9 @@ def _through_pool(
         pool.shutdown(cancel_futures=True)
 
 
-def _alone(
-    function: Callable[[Item], Result], item: Item, crashed: Callable[[Item], Result]
-) -> Result:
-    try:
-        with _pool(1) as pool:
-            return pool.submit(function, item).result()
-    except BrokenProcessPool:
-        return crashed(item)
+def _alone(function: Callable[[Item], Result], item: Item) -> Result:
+    with _pool(1) as pool:
+        return pool.submit(function, item).result()
 
 
 def _map(function: Callable[[Item], Result], chunk: Sequence[Item]) -> list[Result]:

@@ -18,7 +18,7 @@ from core.data.schemas import parse_row
 from core.data.survey import open_rows
 from core.data.tokens import PixelGeometry
 from core.data.unusable import UnusableError
-from core.errors import UsageError
+from core.errors import KocrError, UsageError
 
 WriteRows = Callable[..., Path]
 GEOMETRY = PixelGeometry(14, 2, 56 * 56)
@@ -213,6 +213,15 @@ def die(number: int) -> int:
     if number == 20:
         os._exit(9)
     return number * 2
+
+
+def always_die(_number: int) -> int:
+    os._exit(9)
+
+
+def test_processes_that_all_die_are_one_error() -> None:
+    with pytest.raises(KocrError, match="8 processes died one after another"):
+        list(each_in_processes(always_die, range(40), lambda number: -number, 2))
 
 
 def test_an_item_that_kills_its_process_costs_only_itself() -> None:
