@@ -29,10 +29,13 @@ started = time.perf_counter()
 from pathlib import Path
 from core.config import ModelConfig
 from core.data.survey import open_rows
-from core.model.families import QWEN2_VL
+from core.model.load import open_config
 from core.model.processing import load_processing
-from core.train.loader import load_steps
-processing = load_processing(ModelConfig(path=sys.argv[1]), QWEN2_VL)
+from core.model.vision import Tower
+from core.train.loader import StepPlan, load_steps
+model = ModelConfig(path=sys.argv[1])
+config, family = open_config(model)
+processing = load_processing(model, family)
 loaded = time.perf_counter()
 train, validation = (
     open_rows(Path(sys.argv[2]) / f"{split}.jsonl", "set-aside", Path(sys.argv[3]))
@@ -40,7 +43,8 @@ train, validation = (
 )
 opened = time.perf_counter()
 steps = load_steps(
-    train, processing.encoder(802_816), processing.pad_token_id, seed=0, batch=16, micro_batch=1,
+    train, processing.encoder(802_816), processing.pad_token_id, Tower.of(family, config),
+    StepPlan.of(train, processing, 802_816, seed=0, batch=16, budget=1),
     start=0, stop=100, workers=2, pin_memory=False,
 )
 first = next(steps)

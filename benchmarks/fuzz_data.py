@@ -26,8 +26,10 @@ from core.data.survey import open_rows
 from core.demo.scenes import photo_sign
 from core.demo.signboards import PROMPT, draw_name, sign_lines, target_text
 from core.model.families import QWEN2_VL
+from core.model.load import open_config
 from core.model.processing import Processing, load_processing
-from core.train.loader import load_steps
+from core.model.vision import Tower
+from core.train.loader import StepPlan, load_steps
 
 BASE = Path(__file__).parents[1] / "core" / "demo" / "base"
 BATCH = 100
@@ -50,6 +52,13 @@ def processing() -> Processing:
     """Loaded once a process."""
     torch.set_num_threads(1)
     return load_processing(ModelConfig(path=str(BASE)), QWEN2_VL)
+
+
+@cache
+def tower() -> Tower:
+    """How the demo base's tower lays out photos."""
+    config, family = open_config(ModelConfig(path=str(BASE)))
+    return Tower.of(family, config)
 
 
 @cache
@@ -142,9 +151,8 @@ def _account(path: Path, seed: tuple[int, int], outcome: Outcome) -> None:
         rows,
         processing().encoder(MAX_PIXELS),
         processing().pad_token_id,
-        seed=seed[1],
-        batch=8,
-        micro_batch=4,
+        tower(),
+        StepPlan.of(rows, processing(), MAX_PIXELS, seed=seed[1], batch=8, budget=200),
         start=0,
         stop=-(-len(rows) // 8),
         workers=0,

@@ -32,8 +32,10 @@ from core.data.survey import open_rows
 from core.demo.scenes import photo_sign
 from core.demo.signboards import PROMPT, draw_name, sign_lines, target_text
 from core.model.families import QWEN2_VL
+from core.model.load import open_config
 from core.model.processing import Processing, load_processing
-from core.train.loader import load_steps
+from core.model.vision import Tower
+from core.train.loader import StepPlan, load_steps
 
 BASE = Path(__file__).parents[1] / "core" / "demo" / "base"
 PHOTO = (4032, 3024)
@@ -96,6 +98,12 @@ def stock_samples(path: Path, image_processor: Any, pixels: int, workers: int) -
     return iter(DataLoader(rows, batch_size=None, num_workers=workers, prefetch_factor=4))
 
 
+def tower() -> Tower:
+    """How the demo base's tower lays out photos."""
+    config, family = open_config(ModelConfig(path=str(BASE)))
+    return Tower.of(family, config)
+
+
 def our_samples(path: Path, processing: Processing, pixels: int, workers: int) -> Iterator[Any]:
     """Our loader's micro-batches of one."""
     rows = open_rows(path, "refuse")
@@ -103,9 +111,8 @@ def our_samples(path: Path, processing: Processing, pixels: int, workers: int) -
         rows,
         processing.encoder(pixels),
         processing.pad_token_id,
-        seed=0,
-        batch=1,
-        micro_batch=1,
+        tower(),
+        StepPlan.of(rows, processing, pixels, seed=0, batch=1, budget=1),
         start=0,
         stop=len(rows),
         workers=workers,

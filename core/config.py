@@ -14,19 +14,21 @@ Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Text = Annotated[str, Meta(min_length=1)]
 RunName = Annotated[str, Meta(pattern=r"^[\w][\w.-]{0,63}$")]
-Targets = Literal["language", "attention"]
+Targets = Literal["attention", "language", "language+merger", "all"]
+Checkpointing = Literal["none", "all"] | Annotated[int, Meta(ge=2)]
 BadRows = Literal["refuse", "set-aside"]
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The base model: a folder or a hub id, at a revision, in a number format.
 
-    ``dtype`` "auto" takes bf16 where the card has it, else fp16, and fp32 on the CPU.
+    ``dtype`` "auto" takes bf16 where the card has it, else fp16, and fp32 on the CPU. "nf4" keeps
+    the language model's frozen weights in 4 bits (bitsandbytes) and computes as "auto" does.
     """
 
     path: Text
     revision: str | None = None
-    dtype: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    dtype: Literal["auto", "bf16", "fp16", "fp32", "nf4"] = "auto"
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,10 +40,14 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The hardware profile, and a smaller capacity (GiB) than the profile's where wished."""
+    """The hardware profile, and a smaller capacity (GiB) than the profile's where wished.
+
+    ``processes`` cards train together, each with its share of every batch.
+    """
 
     profile: Text = "auto"
     capacity_gib: Positive | None = None
+    processes: Annotated[int, Meta(ge=1, le=64)] = 1
 
 
 class TuneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,7 +59,10 @@ class TuneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class LoraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """LoRA on the language model: every linear layer, or the attention's alone."""
+    """LoRA on linear layers: the language model's ("attention": that part of it alone).
+
+    "language+merger" adds those that merge patches into image tokens, "all" the vision tower's.
+    """
 
     rank: Annotated[int, Meta(ge=1, le=1024)] = 16
     alpha: Positive = 32.0
@@ -62,11 +71,19 @@ class LoraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The recipe: samples an optimizer step (``batch``) in micro-batches, AdamW, cosine."""
+    """The recipe: samples an optimizer step (``batch``) in packed micro-batches, AdamW, cosine.
+
+    ``micro_batch_tokens`` is what a micro-batch may hold (tokens, text and image); as many as the
+    largest sample has where it isn't given. ``checkpointing`` recomputes activations of all
+    language layers, of every n-th, or of none. ``feature_cache_gib`` bounds the disk that image
+    features may take when there is more than one epoch; 0 keeps none.
+    """
 
     epochs: Count = 1
     batch: Count = 16
-    micro_batch: Count = 1
+    micro_batch_tokens: Count | None = None
+    checkpointing: Checkpointing = "all"
+    feature_cache_gib: Annotated[float, Meta(ge=0)] = 20.0
     learning_rate: Positive = 1e-4
     warmup_ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.03
     weight_decay: Annotated[float, Meta(ge=0)] = 0.0
@@ -74,17 +91,6 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     seed: Whole = 0
     loader_workers: Annotated[int, Meta(ge=0, le=64)] = 4
     checkpoint_minutes: Positive = 10.0
-
-    def __post_init__(self) -> None:
-        if self.batch % self.micro_batch:
-            raise ValueError(
-                f"batch {self.batch} is not a multiple of micro_batch {self.micro_batch}"
-            )
-
-    @property
-    def accumulation(self) -> int:
-        """Micro-batches an optimizer step."""
-        return self.batch // self.micro_batch
 
 
 class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -127,6 +127,17 @@ class Tuned(Event, frozen=True, kw_only=True, tag="tuned"):
     why: tuple[str, ...]
 
 
+class ModelOpened(Event, frozen=True, kw_only=True, tag="model"):
+    """The base model: where from, at which commit of the hub, and how its weights are held."""
+
+    path: str
+    revision: str | None
+    model_type: str
+    weights: str
+    compute: str
+    weight_bytes: int
+
+
 class TrainingStarted(Event, frozen=True, kw_only=True, tag="training-started"):
     """Training begins (or goes on) after ``step`` of ``steps`` optimizer steps."""
 
@@ -141,7 +152,11 @@ class Step(Event, frozen=True, kw_only=True, tag="step"):
     """One optimizer step. Times are milliseconds a sample; memory is bytes.
 
     ``loss`` is the mean over label tokens; ``samples_per_s`` and ``eta_s`` are smoothed and
-    include validation and checkpoints.
+    include validation and checkpoints. ``forward_ms`` and ``backward_ms`` are the language
+    model's; ``validation_ms`` and ``checkpoint_ms`` were spent since the step before. ``skipped``
+    says that gradients overflowed in fp16, so that only the loss scale changed. ``tokens`` are
+    those of text and image, and ``utilisation`` the model-FLOPs utilisation of the step by itself,
+    as a share of the profile's peak, where that is known.
     """
 
     step: int
@@ -155,8 +170,15 @@ class Step(Event, frozen=True, kw_only=True, tag="step"):
     eta_s: float
     data_ms: float
     vision_ms: float
-    language_ms: float
+    forward_ms: float
+    backward_ms: float
     optimizer_ms: float
+    validation_ms: float
+    checkpoint_ms: float
+    tokens: int
+    tokens_per_s: float
+    utilisation: float | None
+    skipped: bool
     used_bytes: int
     peak_bytes: int
     limit_bytes: int
@@ -244,6 +266,7 @@ AnyEvent = (
     | ProbeStarted
     | ProbeFinished
     | Tuned
+    | ModelOpened
     | TrainingStarted
     | Step
     | Predicted

@@ -98,6 +98,10 @@ def _add_demo(
     _add_watching(_add(commands, common, "demo", text))
 
 
+def _checkpointing(text: str) -> str | int:
+    return int(text) if text.isdecimal() else text
+
+
 def _add_train(
     commands: "Commands",
     common: argparse.ArgumentParser,
@@ -111,10 +115,19 @@ def _add_train(
     parser.add_argument("--validation", metavar="JSONL", help="validation rows")
     parser.add_argument("--profile", help="hardware profile (default: auto)")
     parser.add_argument("--rank", type=int, help="LoRA rank")
-    parser.add_argument("--targets", help="LoRA targets: language or attention")
+    parser.add_argument("--targets", help="attention, language, language+merger or all")
+    parser.add_argument("--dtype", help="weights: auto, bf16, fp16, fp32 or nf4")
+    parser.add_argument(
+        "--checkpointing",
+        type=_checkpointing,
+        help="recompute activations of layers: none, all, or every n-th (a number)",
+    )
+    parser.add_argument("--processes", type=int, help="cards that train together")
     parser.add_argument("--epochs", type=int, help="times over the data")
     parser.add_argument("--batch", type=int, help="samples an optimizer step")
-    parser.add_argument("--micro-batch", type=int, help="samples at a time on the card")
+    parser.add_argument(
+        "--micro-batch-tokens", type=int, help="tokens at a time on the card, several samples'"
+    )
     parser.add_argument("--learning-rate", type=float, help="peak learning rate")
     parser.add_argument("--max-pixels", type=int, help="fixed pixel budget instead of the largest")
     parser.add_argument(

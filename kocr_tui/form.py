@@ -51,16 +51,13 @@ FIELDS: tuple[Field, ...] = (
     Field("tune.max_pixels", "whole", "", optional=True),
     Field("train.epochs", "whole", "1"),
     Field("train.batch", "whole", "16"),
-    Field("train.micro_batch", "whole", "1"),
+    Field("train.micro_batch_tokens", "whole", "", optional=True),
 )
 _STAND_INS = {"name": "run", "model.path": "model", "data.train": "-", "data.validation": "-"}
 
 
 def problem(field: Field, values: Mapping[str, str]) -> str | None:
-    """Why this field's value can't be used, None where it can; other fields don't matter.
-
-    The exception is what must agree: ``batch`` is checked against ``micro_batch``.
-    """
+    """Why this field's value can't be used, None where it can; other fields don't matter."""
     text = values[field.key].strip()
     if not text:
         return None if field.optional else say("new.problem.empty")
@@ -70,12 +67,8 @@ def problem(field: Field, values: Mapping[str, str]) -> str | None:
         return say("new.problem.no_folder")
     if field.kind == "whole" and _whole(text) is None:
         return say("new.problem.number")
-    together = {"train.batch": "train.micro_batch"}.get(field.key)
-    wanted = {field.key: text}
-    if together and _whole(values[together].strip()) is not None:
-        wanted[together] = values[together].strip()
     try:
-        toml_file.convert(_document(wanted), RunConfig, field.key)
+        toml_file.convert(_document({field.key: text}), RunConfig, field.key)
     except UsageError as error:
         return _explain(field, str(error))
     return None
@@ -106,7 +99,7 @@ def _explain(field: Field, error: str) -> str:
         return say("new.problem.name")
     if limit := _LIMIT.search(error):
         return say(f"new.problem.{_LIMIT_KEYS[limit['sign']]}", limit=limit["limit"])
-    return error.removeprefix(f"{field.key}: ").removeprefix("train: ")
+    return error.removeprefix(f"{field.key}: ")
 
 
 def _whole(text: str) -> int | None:

@@ -36,17 +36,17 @@ def write_rows(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained Qwen2-VL of two layers with the demo's tokenizer and image processor."""
-    import torch
+    from tiny_models import make_checkpoint
 
-    from core.demo.base_model import build_config, build_model, build_tokenizer, save_processor
+    return make_checkpoint(tmp_path_factory.mktemp("tiny-qwen2-vl"), "qwen2_vl")
 
-    folder = tmp_path_factory.mktemp("tiny-qwen2-vl")
-    tokenizer = build_tokenizer()
-    config = build_config(tokenizer)
-    config.text_config.num_hidden_layers = 2
-    config.text_config.layer_types = config.text_config.layer_types[:2]
-    config.vision_config.depth = 2
-    torch.manual_seed(0)
-    build_model(config).save_pretrained(folder)
-    save_processor(folder, tokenizer)
-    return folder
+
+@pytest.fixture(scope="session")
+def tiny_families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """An untrained checkpoint of every family by its model type."""
+    from tiny_models import make_checkpoint
+
+    from core.model.families import FAMILIES
+
+    made = tmp_path_factory.mktemp("tiny-families")
+    return {name: make_checkpoint(made / name, name) for name in FAMILIES}

@@ -1,12 +1,13 @@
 """One row as the model takes it: token ids, patches, positions and label positions."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.data.feature_store import FeatureStore, PhotoKey
 from core.data.images import Resample, read_photo
 from core.data.patches import cut
 from core.data.schemas import Row
@@ -34,6 +35,8 @@ class Sample:
     ``token_ids`` (t,), ``positions`` (3, t) for M-RoPE, ``image_start`` and ``image_tokens`` the
     place of the photo, ``patches`` (p, bytes) and ``grid`` patches (1, rows, columns),
     ``label_tokens`` the number of tokens at the end that carry a label (0 for a prompt alone).
+    Where ``features`` (image tokens, bytes) are cached there are no patches; where they should be
+    cached once they are computed, ``photo`` says under what.
     """
 
     token_ids: NDArray[np.int64]
@@ -43,6 +46,8 @@ class Sample:
     patches: NDArray[np.uint8]
     grid: tuple[int, int, int]
     label_tokens: int
+    features: NDArray[np.uint8] | None = None
+    photo: PhotoKey | None = None
 
     def __len__(self) -> int:
         return len(self.token_ids)
@@ -50,13 +55,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleEncoder:
-    """Turns photos and texts into samples at a pixel budget."""
+    """Turns photos and texts into samples at a pixel budget, with features where they're cached."""
 
     text: TextEncoder
     geometry: PixelGeometry
     image_token_id: int
     max_pixels: int
     resample: Resample
+    features: FeatureStore | None = None
 
     def read(self, row: Row, size: tuple[int, int], *, with_answer: bool) -> Sample:
         """The sample of a row, or its prompt alone to generate from.
@@ -73,19 +79,40 @@ class SampleEncoder:
                 )
             return self.geometry.resized(width, height, self.max_pixels)
 
+        answer = row.answer if with_answer else None
+        key = self.features.key(row.image) if self.features is not None else None
+        if self.features is not None and key is not None:
+            rows, columns = self.geometry.grid(*size, self.max_pixels)
+            cached = self.features.get(key, rows * columns)
+            if cached is not None:
+                nothing = np.zeros((0, 3 * self.geometry.patch**2), np.uint8)
+                return self._sample(rows, columns, nothing, row.prompt, answer, features=cached)
         image = read_photo(row.image, fit, self.resample)
-        return self._sample(image, row.prompt, row.answer if with_answer else None)
+        return self._of_image(image, row.prompt, answer, photo=key)
 
     def encode(self, image: Image.Image, prompt: str, answer: str | None) -> Sample:
         """A sample of an RGB photo in memory, or a prompt where ``answer`` is None."""
         size = self.geometry.resized(*image.size, self.max_pixels)
         resized = self.resample(image, size) if size != image.size else image
-        return self._sample(resized, prompt, answer)
+        return self._of_image(resized, prompt, answer)
 
-    def _sample(self, image: Image.Image, prompt: str, answer: str | None) -> Sample:
+    def _of_image(
+        self, image: Image.Image, prompt: str, answer: str | None, photo: PhotoKey | None = None
+    ) -> Sample:
+        columns, rows = (edge // self.geometry.factor for edge in image.size)
+        return self._sample(rows, columns, cut(image, self.geometry), prompt, answer, photo=photo)
+
+    def _sample(
+        self,
+        rows: int,
+        columns: int,
+        patches: NDArray[np.uint8],
+        prompt: str,
+        answer: str | None,
+        **cache: Any,
+    ) -> Sample:
         """The token count follows from the photo's grid, so nothing is ever cut."""
-        factor, merge = self.geometry.factor, self.geometry.merge
-        columns, rows = image.width // factor, image.height // factor
+        merge = self.geometry.merge
         before, after = self.text.prompt_ids(prompt)
         labels = self.text.answer_ids(answer) if answer is not None else []
         ids = [*before, *[self.image_token_id] * (rows * columns), *after, *labels]
@@ -94,7 +121,8 @@ class SampleEncoder:
             positions=mrope_positions(len(before), rows, columns, len(after) + len(labels)),
             image_start=len(before),
             image_tokens=rows * columns,
-            patches=cut(image, self.geometry),
+            patches=patches,
             grid=(1, rows * merge, columns * merge),
             label_tokens=len(labels),
+            **cache,
         )

@@ -184,7 +184,7 @@ def start_with_cosines(model: Qwen2VLForConditionalGeneration) -> None:
     weights += torch.randn_like(weights) * 0.002
 
 
-def save_processor(folder: Path, tokenizer: Qwen2Tokenizer) -> None:
+def save_processor(folder: Path, tokenizer: Qwen2Tokenizer, patch: int = 14) -> None:
     """Writes the tokenizer and the image processor files of a ``from_pretrained`` folder.
 
     The processor files are written as plain JSON: the stock processor class cannot be built
@@ -200,11 +200,11 @@ def save_processor(folder: Path, tokenizer: Qwen2Tokenizer) -> None:
         "image_processor_type": "Qwen2VLImageProcessor",
         "image_std": [0.26862954, 0.26130258, 0.27577711],
         "merge_size": 2,
-        "patch_size": 14,
+        "patch_size": patch,
         "processor_class": "Qwen2VLProcessor",
         "resample": 3,
         "rescale_factor": 1 / 255,
-        "size": {"shortest_edge": 56 * 56, "longest_edge": 140 * CELL * CELL},
+        "size": {"shortest_edge": 16 * patch**2, "longest_edge": 140 * (2 * patch) ** 2},
         "temporal_patch_size": 2,
     }
     text = json.dumps(image, indent=2) + "\n"

@@ -58,7 +58,8 @@ def demo_config() -> RunConfig:
         train=TrainConfig(
             epochs=1,
             batch=8,
-            micro_batch=8,
+            micro_batch_tokens=1024,
+            checkpointing="none",
             learning_rate=2e-3,
             warmup_ratio=0.05,
             loader_workers=1,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from core.data.collate import collate
+from core.data.collate import collate_prompts
 from core.data.dataset import SignRows
 from core.data.samples import Sample, SampleEncoder
 from core.data.schemas import Row
@@ -18,7 +18,7 @@ from core.evaluate.text import score
 from core.events import Prediction
 from core.hardware.device import Device
 from core.model.processing import Processing
-from core.model.step import TensorBatch
+from core.model.step import compute_dtype, mixed
 
 
 @dataclass(frozen=True)
@@ -81,24 +81,28 @@ class SignReader:
     @torch.inference_mode()
     def generate(self, samples: list[Sample], *, full_length: bool = False) -> list[str]:
         """Replies to prompts; ``full_length`` writes max_new_tokens for each (the worst case)."""
-        arrays = collate(samples, self._processing.pad_token_id, pad_left=True)
-        batch = TensorBatch.of(arrays).to(self._device.torch_device)
-        self._device.count(batch.tensors())
-        token_types = torch.zeros_like(batch.input_ids)
-        token_types.view(-1)[batch.image_index] = 1
+        arrays = collate_prompts(samples, self._processing.pad_token_id)
+        batch = {
+            name: torch.from_numpy(array).to(self._device.torch_device)
+            for name, array in vars(arrays).items()
+        }
+        self._device.count(batch.values())
         was_training = self._model.training
         self._model.eval()
-        tokens = self._model.generate(
-            input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
-            pixel_values=self._processing.pixels(batch.patches, self._model.dtype),
-            image_grid_thw=batch.grids,
-            mm_token_type_ids=token_types,
-            generation_config=self._generation,
-            min_new_tokens=self._generation.max_new_tokens if full_length else None,
-        )
+        with mixed(self._device.torch_device, compute_dtype(self._model)):
+            tokens = self._model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                pixel_values=self._processing.pixels(
+                    batch["patches"], self._model.model.visual.dtype
+                ),
+                image_grid_thw=batch["grids"],
+                mm_token_type_ids=batch["token_types"],
+                generation_config=self._generation,
+                min_new_tokens=self._generation.max_new_tokens if full_length else None,
+            )
         self._model.train(was_training)
-        return self._processing.decode(tokens[:, batch.input_ids.shape[1] :].tolist())
+        return self._processing.decode(tokens[:, batch["input_ids"].shape[1] :].tolist())
 
 
 def predict(prompt: _Prompt, reply: str | None) -> Prediction:

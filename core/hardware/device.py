@@ -2,10 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from core.config import DeviceConfig
 from core.errors import UsageError
@@ -46,6 +48,9 @@ class Device(Protocol):
     def mark(self) -> Mark:
         """A mark on the device's time line, without waiting for it."""
 
+    def to_host(self, tensor: torch.Tensor) -> Callable[[], NDArray[np.uint8]]:
+        """Begins to copy a tensor (rows, values); the bytes (rows, bytes) are there when asked."""
+
 
 class _CpuMark:
     def __init__(self) -> None:
@@ -85,6 +90,10 @@ class CpuDevice:
 
     def mark(self) -> Mark:
         return _CpuMark()
+
+    def to_host(self, tensor: torch.Tensor) -> Callable[[], NDArray[np.uint8]]:
+        copied = tensor.detach().contiguous().view(torch.uint8).numpy().copy()
+        return lambda: copied
 
 
 class _CudaMark:
@@ -132,6 +141,20 @@ class CudaDevice:
 
     def mark(self) -> Mark:
         return _CudaMark()
+
+    def to_host(self, tensor: torch.Tensor) -> Callable[[], NDArray[np.uint8]]:
+        given = tensor.detach().contiguous().view(torch.uint8)
+        copied = torch.empty(given.shape, dtype=torch.uint8, pin_memory=True)
+        copied.copy_(given, non_blocking=True)
+        there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        there.record()
+
+        def fetch() -> NDArray[np.uint8]:
+            there.synchronize()
+            values: NDArray[np.uint8] = copied.numpy()
+            return values
+
+        return fetch
 
 
 def require_device(profile: Profile) -> None:

@@ -1,44 +1,182 @@
 """Base models through transformers' own classes."""
 
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+from types import MethodType
 from typing import Any
 
+import msgspec
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText
+from huggingface_hub import errors as hub
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForImageTextToText, BitsAndBytesConfig
 
 from core.config import ModelConfig
-from core.errors import UsageError, first_line
-from core.model.families import Family, family_of
+from core.errors import KocrError, UsageError, first_line
+from core.model import attention
+from core.model.families import family_of
+from core.model.families.family import Family
+from core.profile import GIB
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+CONTEXT_BYTES = {"cuda": 300 * 2**20, "cpu": 0}
+# A block of 64 weights: 32 bytes, and its scale, itself in 8 bits (QLoRA, arXiv 2305.14314).
+_NF4_BYTES = 0.5 + 0.127 / 8
 
 
-def find_family(model: ModelConfig) -> Family:
-    """Reads the model's config; raises UsageError if it's missing or of an unknown family."""
+def open_config(model: ModelConfig) -> tuple[Any, Family]:
+    """The model's transformers config and its family.
+
+    Raises UsageError if it can't be had, or is of an unknown family.
+    """
     try:
         config = AutoConfig.from_pretrained(model.path, revision=model.revision)
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{model.path}: can't read the model's config: {first_line(error)}; "
-            "give a model folder or a hub id such as Qwen/Qwen2-VL-2B-Instruct"
-        ) from error
-    return family_of(config.model_type, model.path)
+        raise UsageError(f"{model.path}: can't read the model's config: {_why(error)}") from error
+    return config, family_of(config.model_type, model.path)
 
 
-def load_model(model: ModelConfig, weights: str) -> Any:
-    """The base model with its weights in a number format, on the CPU, in evaluation mode.
+def pin(model: ModelConfig, config: Any) -> ModelConfig:
+    """The model at the hub's commit that ``config`` came from; a folder stays as it is."""
+    commit = getattr(config, "_commit_hash", None)
+    if commit is None or Path(model.path).expanduser().is_dir():
+        return model
+    return msgspec.structs.replace(model, revision=commit)
 
-    Raises UsageError if weights are missing or don't fit the architecture.
+
+def weight_bytes(config: Any, weights: str, compute: str) -> int:
+    """Bytes that the base's weights take in a number format, from its architecture alone."""
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    each = DTYPES[compute].itemsize
+    quantized: set[Any] = set()
+    if weights == "nf4":
+        layers = model.model.language_model.layers
+        quantized = {
+            module.weight for module in layers.modules() if isinstance(module, torch.nn.Linear)
+        }
+    sizes = (
+        int(value.numel()) * (_NF4_BYTES if value in quantized else each)
+        for value in model.parameters()
+    )
+    return int(sum(sizes))
+
+
+def check_weights_fit(
+    model: ModelConfig, config: Any, weights: str, compute: str, *, limit_bytes: int, device: str
+) -> None:
+    """Raises KocrError if weights and the device's context alone are over the limit (bytes)."""
+    needed = weight_bytes(config, weights, compute) + CONTEXT_BYTES[device]
+    if needed > limit_bytes:
+        less = "" if weights == "nf4" else 'model.dtype = "nf4", '
+        raise KocrError(
+            f"{model.path}: its weights take {needed / GIB:.1f} GiB in {weights}, of "
+            f"{limit_bytes / GIB:.1f} GiB that the run may use; take {less}a smaller model "
+            "or a card with more memory"
+        )
+
+
+def load_model(model: ModelConfig, family: Family, weights: str, compute: str) -> Any:
+    """The base model with frozen weights in a number format, on the CPU, in evaluation mode.
+
+    ``weights`` is bf16, fp16, fp32 or nf4; ``compute`` is the format to multiply in. NF4 holds
+    the language model's linear layers; tower, embeddings and head are left in ``compute``. Raises
+    UsageError if weights can't be had, are missing or don't fit the architecture.
     """
+    attention.register()
+    options: dict[str, Any] = {}
+    if weights == "nf4":
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=DTYPES[compute],
+            llm_int8_skip_modules=[family.tower, "visual", "lm_head"],
+        )
+        options["device_map"] = {"": _here()}
     try:
         loaded, report = AutoModelForImageTextToText.from_pretrained(
             model.path,
             revision=model.revision,
-            dtype=DTYPES[weights],
+            dtype=DTYPES[compute],
             attn_implementation="sdpa",
             output_loading_info=True,
+            **options,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{model.path}: can't load the weights: {first_line(error)}") from error
+    except (OSError, ValueError, RuntimeError, hub.HfHubHTTPError) as error:
+        raise UsageError(f"{model.path}: can't load the weights: {_why(error)}") from error
     if missing := report["missing_keys"]:
         raise UsageError(f"{model.path}: weights are missing, {sorted(missing)[0]} among them")
-    return loaded.eval()
+    return make_ready(loaded, family)
+
+
+def make_ready(model: Any, family: Family) -> Any:
+    """Frozen, in evaluation mode, with attention for packed rows; for loaded and new models."""
+    attention.register()
+    model.set_attn_implementation(
+        {
+            "vision_config": attention.TOWER_ATTENTION,
+            "text_config": attention.LANGUAGE_ATTENTION,
+        }
+    )
+    if family.deepstack:
+        _add_deepstack_by_index(model.model.language_model)
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def _add_deepstack_by_index(language_model: Any) -> None:
+    """Lets DeepStack features be added at indices: a mask makes the host wait to count it."""
+    by_mask = language_model._deepstack_process
+
+    def process(_self: Any, hidden: Tensor, places: Tensor, features: Tensor) -> Tensor:
+        if places.dtype == torch.bool:
+            stock: Tensor = by_mask(hidden, places, features)
+            return stock
+        return hidden.index_add(1, places, features.to(hidden.dtype)[None])
+
+    language_model._deepstack_process = MethodType(process, language_model)
+
+
+def _here() -> str:
+    return f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
+
+
+def _why(error: BaseException) -> str:
+    """The cause in one line for people, and what to do about it."""
+    causes = list(_chain(error))
+    for kind, words in _KNOWN:
+        if any(isinstance(cause, kind) for cause in causes):
+            return words
+    numbers = {cause.errno for cause in causes if isinstance(cause, OSError)}
+    if errno.ENOSPC in numbers:
+        return "the disk is full; free some, or set HF_HOME to a larger disk"
+    if errno.EACCES in numbers:
+        return "no permission to read or write its files"
+    return f"{first_line(error)}; give a model folder or a hub id such as Qwen/Qwen2-VL-2B-Instruct"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+_KNOWN: tuple[tuple[type[BaseException], str], ...] = (
+    (
+        hub.GatedRepoError,
+        "the repository is gated; accept its terms on its page, then `hf auth login`",
+    ),
+    (
+        hub.RepositoryNotFoundError,
+        "no such repository on the hub, or it is private; see how it is spelt, or `hf auth login`",
+    ),
+    (hub.RevisionNotFoundError, "the repository has no such revision; see model.revision"),
+    (
+        hub.LocalEntryNotFoundError,
+        "the hub can't be reached and the files aren't in the local cache; give a model folder, "
+        "or download it where there is a network",
+    ),
+    (hub.EntryNotFoundError, "the repository lacks a file that is needed; is it a whole model?"),
+)

@@ -1,4 +1,4 @@
-"""LoRA adapters by peft, on the language model alone."""
+"""LoRA adapters by peft."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 
 from core.config import LoraConfig
-from core.model.families import Family
+from core.model.families.family import Family
 
 
 def add_adapter(model: Any, family: Family, lora: LoraConfig, seed: int) -> PeftModel:
@@ -27,7 +28,19 @@ def add_adapter(model: Any, family: Family, lora: LoraConfig, seed: int) -> Peft
                 task_type="CAUSAL_LM",
             ),
         )
+    if model.dtype != torch.float32:
+        _leave_casting_to_autocast(adapted)
     return adapted
+
+
+def _leave_casting_to_autocast(adapted: PeftModel) -> None:
+    """Keeps peft from casting every layer's input to fp32, which autocast would only undo.
+
+    There and back makes a copy for every adapted layer, and each is kept for the backward pass.
+    """
+    for module in adapted.modules():
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False
 
 
 def trainable_parameters(model: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:

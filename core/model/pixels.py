@@ -1,6 +1,7 @@
 """From bytes to the values that a vision tower takes, on the device."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 import torch
@@ -34,10 +35,15 @@ class PixelValues:
 
         The operations are the stock processor's in its order and in fp32, so the values are too.
         """
-        channels = len(self.mean)
-        values = patches.float().view(len(patches), channels, -1)
+        values = patches.float().view(len(patches), len(self.mean), -1)
         values.div_(self.levels)
-        values.sub_(values.new_tensor(self.mean)[:, None])
-        values.div_(values.new_tensor(self.std)[:, None])
+        values.sub_(_column(self.mean, patches.device))
+        values.div_(_column(self.std, patches.device))
         repeated = values.to(dtype)[:, :, None].expand(-1, -1, self.frames, -1)
         return repeated.reshape(len(patches), -1)
+
+
+@lru_cache(maxsize=8)
+def _column(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """The values down a column; remembered, because bringing them over makes the host wait."""
+    return torch.tensor(values, device=device)[:, None]

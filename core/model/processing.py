@@ -6,11 +6,12 @@ from typing import Any
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from core.config import ModelConfig
+from core.data.feature_store import FeatureStore
 from core.data.samples import SampleEncoder
 from core.data.tokens import PixelGeometry
 from core.data.unusable import UnusableError
 from core.errors import UsageError, first_line
-from core.model.families import Family
+from core.model.families.family import Family
 from core.model.pixels import PixelValues
 from core.model.resample import bicubic
 
@@ -73,9 +74,11 @@ class Processing:
         """The token that ends an answer."""
         return self.text.turn_end_id
 
-    def encoder(self, max_pixels: int) -> SampleEncoder:
-        """An encoder of samples at a pixel budget (pixels an image)."""
-        return SampleEncoder(self.text, self.geometry, self.image_token_id, max_pixels, bicubic)
+    def encoder(self, max_pixels: int, features: FeatureStore | None = None) -> SampleEncoder:
+        """An encoder of samples at a pixel budget (pixels an image), with cached features."""
+        return SampleEncoder(
+            self.text, self.geometry, self.image_token_id, max_pixels, bicubic, features
+        )
 
     def decode(self, token_ids: list[list[int]]) -> list[str]:
         """Texts of generated token ids, special tokens left out."""

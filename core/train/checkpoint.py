@@ -34,11 +34,13 @@ class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
     """Where training stands besides weights and optimizer; ``step`` counts finished steps.
 
     Everything random is drawn from the seed and the step, so no generator's state is needed.
+    ``scaler`` is the loss scaler's state, empty where none is used.
     """
 
     step: int
     validation: ValidationState
     best: Best | None
+    scaler: dict[str, float] = {}
 
 
 class _FileRecord(msgspec.Struct, frozen=True):

@@ -5,21 +5,26 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from core.config import RunConfig
 from core.data.dataset import SignRows
 from core.data.survey import open_rows
 from core.event_log import EventReader, EventWriter
-from core.events import DataOpened, Log, RowSetAside
-from core.model.families import Family
-from core.model.load import find_family
+from core.events import DataOpened, Log, ModelOpened, RowSetAside
+from core.model.families.family import Family
+from core.model.load import check_weights_fit, open_config, pin, weight_bytes
 from core.model.processing import Processing, load_processing
+from core.model.vision import Tower
 from core.profile import Profile
 from core.run_dir import RunDir, home
 from core.train.control import Control
+from core.train.loader import StepPlan
+from core.train.setup import Precision
 
 _CHECK_EVERY = 64
 _TELL_SECONDS = 5.0
-_RECORDED = ("torch", "transformers", "peft", "accelerate")
+_RECORDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
 
 @dataclass(frozen=True)
@@ -33,20 +38,31 @@ class Job:
     control: Control
     family: Family
     processing: Processing
+    tower: Tower
     train_rows: SignRows
     validation_rows: SignRows
     told: set[tuple[str, int]] = field(default_factory=set)
 
     @property
-    def weights(self) -> str:
-        """The number format of the base weights: as asked, or the profile's first."""
-        asked = self.config.model.dtype
-        return self.profile.dtypes[0] if asked == "auto" else asked
+    def precision(self) -> Precision:
+        """The number formats of the base: as asked, or the profile's first."""
+        return precision_of(self.config, self.profile)
 
     @property
     def limit_bytes(self) -> int:
         """Memory that the run may take, in bytes."""
         return self.profile.limit_bytes(self.config.device.capacity_gib)
+
+    def step_plan(self, max_pixels: int, micro_batch_tokens: int) -> StepPlan:
+        """Which rows make up each step at a pixel budget, for a process that trains alone."""
+        return StepPlan.of(
+            self.train_rows,
+            self.processing,
+            max_pixels,
+            seed=self.config.train.seed,
+            batch=self.config.train.batch,
+            budget=micro_batch_tokens,
+        )
 
     def tell_set_aside(
         self, file: Path, line: int, sentence: str, replaced_by: int | None = None
@@ -63,14 +79,14 @@ def open_job(
     run: RunDir, config: RunConfig, profile: Profile, events: EventWriter, control: Control
 ) -> Job:
     """Opens model files and data; rows set aside are told one by one."""
-    family = find_family(config.model)
+    config, family, tower = _open_model(run, config, profile, events)
     processing = load_processing(config.model, family)
     opening = _Opening(events, control)
     train, validation = (
         open_rows(Path(path), config.data.bad_rows, home() / "cache", opening.tell)
         for path in (config.data.train, config.data.validation)
     )
-    job = Job(run, config, profile, events, control, family, processing, train, validation)
+    job = Job(run, config, profile, events, control, family, processing, tower, train, validation)
     job.told.update(_told(run))
     for rows in (train, validation):
         for bad in rows.set_aside:
@@ -83,6 +99,50 @@ def open_job(
         )
     )
     return job
+
+
+def precision_of(config: RunConfig, profile: Profile) -> Precision:
+    """The number formats of the base: as asked, or the profile's first."""
+    asked = config.model.dtype
+    first = profile.dtypes[0]
+    if asked == "nf4":
+        return Precision("nf4", first)
+    chosen = first if asked == "auto" else asked
+    return Precision(chosen, chosen)
+
+
+def _open_model(
+    run: RunDir, config: RunConfig, profile: Profile, events: EventWriter
+) -> tuple[RunConfig, Family, Tower]:
+    """The config with the model pinned to the commit that the run began with, and told."""
+    before = [
+        event for event in EventReader(run.events_file).poll() if isinstance(event, ModelOpened)
+    ]
+    if before and before[0].revision is not None:
+        model = msgspec.structs.replace(config.model, revision=before[0].revision)
+        config = msgspec.structs.replace(config, model=model)
+    opened, family = open_config(config.model)
+    pinned = pin(config.model, opened)
+    precision = precision_of(config, profile)
+    check_weights_fit(
+        pinned,
+        opened,
+        precision.weights,
+        precision.compute,
+        limit_bytes=profile.limit_bytes(config.device.capacity_gib),
+        device=profile.device,
+    )
+    events.write(
+        ModelOpened(
+            path=pinned.path,
+            revision=pinned.revision,
+            model_type=family.model_type,
+            weights=precision.weights,
+            compute=precision.compute,
+            weight_bytes=weight_bytes(opened, precision.weights, precision.compute),
+        )
+    )
+    return msgspec.structs.replace(config, model=pinned), family, Tower.of(family, opened)
 
 
 class _Opening:

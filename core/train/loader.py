@@ -1,19 +1,23 @@
-"""Micro-batches in order, decoded and patched in loader processes."""
+"""Packed micro-batches in order, decoded and patched in loader processes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from core.data.collate import collate
-from core.data.dataset import SignRows
+from core.data.dataset import Numbers, SignRows
+from core.data.feature_store import PhotoKey
 from core.data.order import replacement, step_rows, steps_per_epoch
+from core.data.pack import pack
 from core.data.samples import Sample, SampleEncoder
 from core.data.unusable import UnusableError
 from core.errors import DataGoneError
+from core.model.processing import Processing
 from core.model.step import TensorBatch
+from core.model.vision import Tower
 
 MOST_REPLACEMENTS = 16
 
@@ -29,25 +33,84 @@ class Replaced:
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Samples side by side, and the rows among them that stand in for others."""
+    """Samples packed into one row, and the rows among them that stand in for others.
+
+    ``photos`` are the keys to cache computed features under, with the image tokens of each. A
+    micro-batch that doesn't count only keeps a process in step with the others.
+    """
 
     batch: TensorBatch
     samples: int
     label_tokens: int
+    photos: tuple[tuple[PhotoKey | None, int], ...] = ()
     replaced: tuple[Replaced, ...] = ()
+    counts: bool = True
 
     @classmethod
     def of(
-        cls, samples: list[Sample], pad_token_id: int, replaced: tuple[Replaced, ...] = ()
+        cls,
+        samples: Sequence[Sample],
+        pad_token_id: int,
+        tower: Tower,
+        replaced: tuple[Replaced, ...] = (),
     ) -> "MicroBatch":
-        """The samples padded to one length."""
-        batch = TensorBatch.of(collate(samples, pad_token_id))
-        labels = sum(sample.label_tokens for sample in samples)
-        return cls(batch, len(samples), labels, replaced)
+        """The samples packed into one row."""
+        computed = [sample for sample in samples if sample.features is None]
+        return cls(
+            batch=TensorBatch.of(collate(list(samples), pad_token_id), tower),
+            samples=len(samples),
+            label_tokens=sum(sample.label_tokens for sample in samples),
+            photos=tuple((sample.photo, sample.image_tokens) for sample in computed),
+            replaced=replaced,
+        )
 
     def pin_memory(self) -> "MicroBatch":
         """Called by torch's DataLoader."""
-        return MicroBatch(self.batch.pin_memory(), self.samples, self.label_tokens, self.replaced)
+        return replace(self, batch=self.batch.pin_memory())
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """Which rows make up each optimizer step, and how they are packed.
+
+    ``lengths`` (n,) are the tokens that a row has at most; ``budget`` is what a micro-batch may
+    hold. Of ``processes`` that train together, ``rank`` takes every ``processes``-th row.
+    """
+
+    seed: int
+    batch: int
+    budget: int
+    lengths: Numbers
+    rank: int = 0
+    processes: int = 1
+
+    @classmethod
+    def of(
+        cls, rows: SignRows, processing: Processing, max_pixels: int, **settings: int
+    ) -> "StepPlan":
+        """For rows at a pixel budget; ``settings`` are the other fields."""
+        images = rows.image_tokens(processing.geometry, max_pixels)
+        template = processing.text.token_count("", "")
+        # A byte-level tokenizer makes no more tokens of a text than it has bytes.
+        return cls(lengths=images + rows.text_bytes + template, **settings)
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Optimizer steps an epoch."""
+        return steps_per_epoch(len(self.lengths), self.batch)
+
+    def micro_batches(self, step: int) -> tuple[list[list[int]], bool]:
+        """Row indices of each micro-batch of a step, and whether they count.
+
+        At an epoch's end a process may be left without a row; it takes one that doesn't count.
+        """
+        everyone = step_rows(self.seed, step, len(self.lengths), self.batch)
+        rows = everyone[self.rank :: self.processes]
+        counts = len(rows) > 0
+        if not counts:
+            rows = everyone[:1]
+        groups = pack(self.lengths[rows].tolist(), self.budget)
+        return [[int(rows[place]) for place in group] for group in groups], counts
 
 
 @dataclass(frozen=True)
@@ -56,6 +119,7 @@ class _Wanted:
 
     epoch: int
     indices: list[int]
+    counts: bool
 
 
 @dataclass(frozen=True)
@@ -65,22 +129,34 @@ class _Gone:
     sentence: str
 
 
-class _MicroBatches(Dataset[MicroBatch | _Gone]):
+class _MicroBatches(Dataset[list[MicroBatch] | _Gone]):
     """Encodes the rows that it is asked for; a row that can't be read is replaced by order."""
 
-    def __init__(self, rows: SignRows, encoder: SampleEncoder, pad: int, seed: int) -> None:
+    def __init__(
+        self, rows: SignRows, encoder: SampleEncoder, pad: int, tower: Tower, plan: StepPlan
+    ) -> None:
         self._rows = rows
         self._encoder = encoder
         self._pad = pad
-        self._seed = seed
+        self._tower = tower
+        self._plan = plan
 
-    def __getitem__(self, wanted: _Wanted) -> MicroBatch | _Gone:
+    def __getitem__(self, wanted: _Wanted) -> list[MicroBatch] | _Gone:
         replaced: list[Replaced] = []
         try:
             samples = [self._sample(index, wanted.epoch, replaced) for index in wanted.indices]
         except DataGoneError as error:
             return _Gone(str(error))
-        return MicroBatch.of(samples, self._pad, tuple(replaced))
+        # A stand-in can be larger than the row it stands for, so the group may have to part.
+        groups = pack([len(sample) for sample in samples], self._plan.budget)
+        made = [
+            MicroBatch.of([samples[place] for place in group], self._pad, self._tower)
+            for group in groups
+        ]
+        made[0] = replace(made[0], replaced=tuple(replaced))
+        if wanted.counts:
+            return made
+        return [replace(micro, counts=False, samples=0, label_tokens=0) for micro in made]
 
     def _sample(self, index: int, epoch: int, replaced: list[Replaced]) -> Sample:
         bad: list[tuple[int, str]] = []
@@ -92,7 +168,7 @@ class _MicroBatches(Dataset[MicroBatch | _Gone]):
                 )
             except UnusableError as problem:
                 bad.append((taken, f"{self._rows.photos[taken]}: {problem}"))
-                taken = replacement(self._seed, epoch, len(self._rows), index, attempt)
+                taken = replacement(self._plan.seed, epoch, len(self._rows), index, attempt)
                 continue
             line = int(self._rows.lines[taken])
             replaced += [Replaced(int(self._rows.lines[row]), why, line) for row, why in bad]
@@ -106,18 +182,14 @@ class _MicroBatches(Dataset[MicroBatch | _Gone]):
 class _StepOrder(Sampler[_Wanted]):
     """Row indices of every micro-batch from optimizer step ``start`` to ``stop``."""
 
-    def __init__(
-        self, *, seed: int, rows: int, batch: int, micro_batch: int, start: int, stop: int
-    ) -> None:
-        self._seed, self._rows, self._batch = seed, rows, batch
-        self._micro_batch, self._start, self._stop = micro_batch, start, stop
+    def __init__(self, plan: StepPlan, start: int, stop: int) -> None:
+        self._plan, self._start, self._stop = plan, start, stop
 
     def __iter__(self) -> Iterator[_Wanted]:
         for step in range(self._start, self._stop):
-            epoch = step // steps_per_epoch(self._rows, self._batch)
-            indices = step_rows(self._seed, step, self._rows, self._batch).tolist()
-            for first in range(0, len(indices), self._micro_batch):
-                yield _Wanted(epoch, indices[first : first + self._micro_batch])
+            groups, counts = self._plan.micro_batches(step)
+            for group in groups:
+                yield _Wanted(step // self._plan.steps_an_epoch, group, counts)
 
 
 def _as_it_is(item: Any) -> Any:
@@ -128,10 +200,9 @@ def load_steps(
     rows: SignRows,
     encoder: SampleEncoder,
     pad_token_id: int,
+    tower: Tower,
+    plan: StepPlan,
     *,
-    seed: int,
-    batch: int,
-    micro_batch: int,
     start: int,
     stop: int,
     workers: int,
@@ -139,29 +210,27 @@ def load_steps(
 ) -> Iterator[list[MicroBatch]]:
     """The micro-batches of each optimizer step from ``start`` (from 0) to ``stop``, in order.
 
-    What a step holds depends on seed and step alone, not on the number of workers. Raises
+    What a step holds depends on the plan and the step alone, not on the number of workers. Raises
     DataGoneError if MOST_REPLACEMENTS rows one after another can't be read.
     """
     loader = DataLoader(
-        _MicroBatches(rows, encoder, pad_token_id, seed),
+        _MicroBatches(rows, encoder, pad_token_id, tower, plan),
         batch_size=None,
-        sampler=_StepOrder(
-            seed=seed, rows=len(rows), batch=batch, micro_batch=micro_batch, start=start, stop=stop
-        ),
+        sampler=_StepOrder(plan, start, stop),
         num_workers=workers,
         collate_fn=_as_it_is,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
         # A generator of its own keeps the loader from drawing on the global random state.
-        generator=torch.Generator().manual_seed(seed),
+        generator=torch.Generator().manual_seed(plan.seed),
     )
     arriving = iter(loader)
     for step in range(start, stop):
-        count = -(-len(step_rows(seed, step, len(rows), batch)) // micro_batch)
-        yield [_here(next(arriving)) for _ in range(count)]
+        groups, _counts = plan.micro_batches(step)
+        yield [micro for _ in groups for micro in _here(next(arriving))]
 
 
-def _here(arrived: MicroBatch | _Gone) -> MicroBatch:
+def _here(arrived: list[MicroBatch] | _Gone) -> list[MicroBatch]:
     if isinstance(arrived, _Gone):
         raise DataGoneError(arrived.sentence)
     return arrived

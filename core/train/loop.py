@@ -7,19 +7,25 @@ from pathlib import Path
 
 import msgspec
 
-from core.data.order import steps_per_epoch
+from core.data.feature_store import FeatureStore
+from core.data.order import step_rows
 from core.errors import DataGoneError, StoppedError
 from core.evaluate.generate import SignReader
 from core.events import CheckpointSaved, Log, State, TrainingStarted
 from core.hardware.device import Device
+from core.model.families.family import trains_vision
+from core.model.flops import StepFlops
 from core.model.lora import read_adapter, save_adapter
 from core.train import checkpoint
 from core.train.checkpoint import Best, TrainerState
+from core.train.features import FeatureWriter, open_features, token_bytes
+from core.train.gate import GradientGate
 from core.train.job import Job
 from core.train.loader import MicroBatch, load_steps
 from core.train.optimizer import read_optimizer, save_optimizer
-from core.train.progress import DoneStep, Progress
+from core.train.progress import DoneStep, Progress, Speed
 from core.train.schedule import learning_rate
+from core.train.self_tests import try_fast_paths
 from core.train.setup import build
 from core.train.step import run_step
 from core.train.validation import Validator
@@ -57,15 +63,22 @@ class Trainer:
         self._job = job
         self._device = device
         self._max_pixels = certificate.setup.max_pixels
+        fast = try_fast_paths(device, nf4=job.precision.weights == "nf4")
+        for sentence in fast.fallbacks:
+            job.events.write(Log(level="warning", message=sentence))
         self._parts = build(
             config.model,
-            job.weights,
+            job.precision,
             job.family,
             job.processing.pixels,
             config.lora,
             config.train,
             device,
+            fast,
         )
+        self._gate = GradientGate(self._parts.parameters)
+        self._plan = job.step_plan(self._max_pixels, certificate.setup.micro_batch_tokens)
+        self._features, self._writer = self._open_features()
         self._validator = Validator(
             job,
             SignReader(
@@ -77,12 +90,27 @@ class Trainer:
             ),
         )
         self.step = 0
-        self.steps_an_epoch = steps_per_epoch(len(job.train_rows), config.train.batch)
-        self.steps = self.steps_an_epoch * config.train.epochs
-        self._progress = Progress(job.events, device.limit_bytes, self.steps)
+        self.steps = self._plan.steps_an_epoch * config.train.epochs
+        self._progress = Progress(job.events, device.limit_bytes, self.steps, self._speed())
         self._best: Best | None = None
         self._saved_step: int | None = None
         self._saved_at = self._step_ended = self._waited_since = time.perf_counter()
+        self._validation_s = self._checkpoint_s = 0.0
+
+    def _open_features(self) -> tuple[FeatureStore | None, FeatureWriter | None]:
+        store, sentence = open_features(self._job, self._max_pixels, token_bytes(self._parts.base))
+        if sentence is not None:
+            self._job.events.write(Log(level="info", message=sentence))
+        return store, FeatureWriter(store, self._device) if store is not None else None
+
+    def _speed(self) -> Speed:
+        flops = StepFlops.of(
+            self._parts.base, trains_vision=trains_vision(self._job.config.lora.targets)
+        )
+        profile, compute = self._job.profile, self._job.precision.compute
+        peaks = {"bf16": profile.bf16_tflops, "fp16": profile.fp16_tflops}
+        peak = peaks.get(compute)
+        return Speed(flops, peak * 1e12 if peak is not None else None)
 
     def resume(self) -> None:
         """Goes on from the newest checkpoint that verifies, if there is one."""
@@ -93,9 +121,11 @@ class Trainer:
             return
         state = checkpoint.read_state(path)
         read_adapter(self._parts.model, path / checkpoint.ADAPTER_FOLDER)
-        optimizer = self._parts.bare_optimizer
+        optimizer = self._parts.optimizer
         read_optimizer(optimizer, self._parts.parameters, path / checkpoint.OPTIMIZER_FILE)
         self._device.count(value for kept in optimizer.state.values() for value in kept.values())
+        if state.scaler:
+            self._parts.scaler.load_state_dict(state.scaler)
         self._validator.restore(state.validation)
         self.step = self._saved_step = state.step
         best = state.best
@@ -123,17 +153,17 @@ class Trainer:
         self._enter("training")
         self._parts.model.train()
         self._saved_at = self._step_ended = self._waited_since = time.perf_counter()
+        self._validation_s = self._checkpoint_s = 0.0
 
     def steps_to_do(self) -> Iterator[list[MicroBatch]]:
         """The micro-batches of every step that is left, in order."""
         config = self._job.config.train
         return load_steps(
             self._job.train_rows,
-            self._job.processing.encoder(self._max_pixels),
+            self._job.processing.encoder(self._max_pixels, self._features),
             self._job.processing.pad_token_id,
-            seed=config.seed,
-            batch=config.batch,
-            micro_batch=config.micro_batch,
+            self._job.tower,
+            self._plan,
             start=self.step,
             stop=self.steps,
             workers=min(config.loader_workers, os.cpu_count() or 1),
@@ -152,43 +182,65 @@ class Trainer:
             seed=config.seed * 1_000_003 + self.step,
             learning_rate=rate,
             max_grad_norm=config.max_grad_norm,
+            keep=self._writer.keep if self._writer is not None else None,
+            after_backward=None if self._gate.passed else self._check_gradients,
         )
+        rows = step_rows(config.seed, self.step, len(self._job.train_rows), config.batch)
         self.step += 1
         now = time.perf_counter()
         self._validator.trained(now - self._waited_since)
         self._progress.add(
             DoneStep(
                 step=self.step,
-                epoch=self.step / self.steps_an_epoch,
+                epoch=self.step / self._plan.steps_an_epoch,
                 learning_rate=rate,
                 outcome=outcome,
+                samples=len(rows),
                 data_s=arrived - self._waited_since,
                 wall_s=now - self._step_ended,
+                validation_s=self._validation_s,
+                checkpoint_s=self._checkpoint_s,
                 used_bytes=self._device.used_bytes(),
                 peak_bytes=self._device.peak_bytes(),
             )
         )
         self._device.reset_peak()
         self._step_ended = self._waited_since = now
+        self._validation_s = self._checkpoint_s = 0.0
+        self._tell_cache_failure()
+
+    def _check_gradients(self) -> None:
+        self._gate.check(scaled=self._parts.scaler.is_enabled())
+
+    def _tell_cache_failure(self) -> None:
+        if self._writer is not None and self._writer.failure is not None:
+            self._job.events.write(Log(level="warning", message=self._writer.failure))
+            self._writer = None
 
     def validate_if_due(self) -> None:
         """Reads a slice of validation rows when the time share allows it, or on request."""
         if self._job.control.take("evaluate") or self._validator.slice_due():
+            started = time.perf_counter()
             self._enter("validating")
             self._validator.read_slice(self.step)
             self._enter("training")
             self._waited_since = time.perf_counter()
+            self._validation_s += self._waited_since - started
 
     def save_if_due(self) -> None:
         """Saves and selects by the clock, or on request."""
         minutes = (time.perf_counter() - self._saved_at) / 60
         asked = self._job.control.take("checkpoint")
         if asked or minutes >= self._job.config.train.checkpoint_minutes:
+            started = time.perf_counter()
             if self._validator.selection_due():
                 self._select()
+            selected = time.perf_counter()
             self.save()
             self._enter("training")
             self._waited_since = time.perf_counter()
+            self._validation_s += selected - started
+            self._checkpoint_s += self._waited_since - selected
 
     def obey(self) -> None:
         """Stops or pauses if that was asked; a pause counts as neither training nor speed."""
@@ -219,6 +271,8 @@ class Trainer:
     def save(self) -> None:
         """Saves a checkpoint unless this step has one with the same best."""
         self._progress.flush()
+        if self._writer is not None:
+            self._writer.flush()
         is_best = self._best is not None and self._best.step == self.step
         if self._saved_step == self.step and not is_best:
             return
@@ -240,9 +294,14 @@ class Trainer:
     def _write_checkpoint(self, folder: Path) -> None:
         save_adapter(self._parts.model, folder / checkpoint.ADAPTER_FOLDER)
         save_optimizer(
-            self._parts.bare_optimizer, self._parts.parameters, folder / checkpoint.OPTIMIZER_FILE
+            self._parts.optimizer, self._parts.parameters, folder / checkpoint.OPTIMIZER_FILE
         )
-        state = TrainerState(step=self.step, validation=self._validator.state(), best=self._best)
+        state = TrainerState(
+            step=self.step,
+            validation=self._validator.state(),
+            best=self._best,
+            scaler=self._parts.scaler.state_dict(),
+        )
         (folder / checkpoint.STATE_FILE).write_bytes(msgspec.json.encode(state))
 
     def _tell_replaced(self, micro_batches: list[MicroBatch]) -> None:

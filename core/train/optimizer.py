@@ -12,14 +12,14 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 Named = list[tuple[str, nn.Parameter]]
 
 
-def make_optimizer(parameters: Named, train: TrainConfig) -> torch.optim.AdamW:
-    """Fused AdamW: one kernel for all matrices instead of several for each."""
+def make_optimizer(parameters: Named, train: TrainConfig, *, fused: bool) -> torch.optim.AdamW:
+    """AdamW; ``fused`` is one kernel for all matrices instead of several for each."""
     return torch.optim.AdamW(
         [value for _name, value in parameters],
         lr=train.learning_rate,
         betas=(0.9, 0.999),
         weight_decay=train.weight_decay,
-        fused=True,
+        fused=fused,
     )
 
 
@@ -29,6 +29,7 @@ def save_optimizer(optimizer: torch.optim.Optimizer, parameters: Named, path: Pa
         f"{name}.{moment}": optimizer.state[value][moment].detach().cpu().contiguous()
         for name, value in parameters
         for moment in _MOMENTS
+        if value in optimizer.state
     }
     save_file(tensors, path)
 
@@ -37,6 +38,7 @@ def read_optimizer(optimizer: torch.optim.Optimizer, parameters: Named, path: Pa
     """Puts saved moments back, each to its parameter's device."""
     tensors = load_file(path)
     for name, value in parameters:
-        optimizer.state[value] = {
-            moment: tensors[f"{name}.{moment}"].to(value.device) for moment in _MOMENTS
-        }
+        if f"{name}.step" in tensors:
+            optimizer.state[value] = {
+                moment: tensors[f"{name}.{moment}"].to(value.device) for moment in _MOMENTS
+            }

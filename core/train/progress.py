@@ -6,39 +6,62 @@ from dataclasses import dataclass
 from core.errors import KocrError
 from core.event_log import EventWriter
 from core.events import Step
+from core.model.flops import StepFlops
 from core.train.step import StepOutcome
 
 _SMOOTHING = 0.1
+# Halved this often, a loss scale that began at 65,536 is below one: it is not the scale.
+_MOST_SKIPPED = 17
 
 
 @dataclass(frozen=True)
 class DoneStep:
     """A finished step whose figures are still on the device.
 
-    ``data_s`` is the wait for the loader, ``wall_s`` the time since the step before ended;
-    ``used_bytes`` and ``peak_bytes`` are the device's memory after it and at its highest.
+    Times are seconds: ``data_s`` the wait for the loader, ``wall_s`` since the step before ended,
+    ``validation_s`` and ``checkpoint_s`` parts of it. ``samples`` are those of all processes;
+    ``used_bytes`` and ``peak_bytes`` the device's memory after the step and at its highest.
     """
 
     step: int
     epoch: float
     learning_rate: float
     outcome: StepOutcome
+    samples: int
     data_s: float
     wall_s: float
+    validation_s: float
+    checkpoint_s: float
     used_bytes: int
     peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How operations are counted, and the device's peak (operations a second) where it's known."""
+
+    flops: StepFlops
+    peak: float | None
+
+    def utilisation(self, outcome: StepOutcome, seconds: float) -> float | None:
+        """Model-FLOPs utilisation of a step that took ``seconds``."""
+        if self.peak is None or seconds <= 0:
+            return None
+        return self.flops(outcome.work) / seconds / self.peak
 
 
 class Progress:
     """Writes a Step event for each step, one step late, so that no step waits for its figures."""
 
-    def __init__(self, events: EventWriter, limit_bytes: int, steps: int) -> None:
+    def __init__(self, events: EventWriter, limit_bytes: int, steps: int, speed: Speed) -> None:
         self._events = events
         self._limit_bytes = limit_bytes
         self._steps = steps
+        self._speed = speed
         self._pending: DoneStep | None = None
         self._seconds_a_sample: float | None = None
         self._seconds_a_step: float | None = None
+        self._skipped = 0
 
     def add(self, done: DoneStep) -> None:
         """Takes a finished step and writes the one before it."""
@@ -52,7 +75,9 @@ class Progress:
         done, self._pending = self._pending, None
         self._smooth(done)
         event = self._event(done)
-        if not (math.isfinite(event.loss) and math.isfinite(event.grad_norm)):
+        self._skipped = self._skipped + 1 if event.skipped else 0
+        finite = math.isfinite(event.loss) and math.isfinite(event.grad_norm)
+        if not finite and (not event.skipped or self._skipped > _MOST_SKIPPED):
             raise KocrError(
                 f"step {done.step}: loss {event.loss} and gradient norm {event.grad_norm} are not "
                 "finite; resume goes back to the last checkpoint; lower train.learning_rate"
@@ -61,29 +86,39 @@ class Progress:
 
     def _smooth(self, done: DoneStep) -> None:
         self._seconds_a_step = _smoothed(self._seconds_a_step, done.wall_s)
-        self._seconds_a_sample = _smoothed(
-            self._seconds_a_sample, done.wall_s / done.outcome.samples
-        )
+        self._seconds_a_sample = _smoothed(self._seconds_a_sample, done.wall_s / done.samples)
 
     def _event(self, done: DoneStep) -> Step:
         assert self._seconds_a_step is not None
         assert self._seconds_a_sample is not None
         outcome = done.outcome
-        vision_ms, language_ms, optimizer_ms = outcome.milliseconds()
+        spent = outcome.milliseconds()
+        # The split is this process's, and so are the samples that it is shared among.
+        mine = max(1, outcome.samples)
+        busy = done.wall_s - done.validation_s - done.checkpoint_s
+        grad_norm = float(outcome.grad_norm)
+        skipped = outcome.scaled and not math.isfinite(grad_norm)
         return Step(
             step=done.step,
             epoch=done.epoch,
             loss=outcome.loss.item(),
             learning_rate=done.learning_rate,
-            grad_norm=float(outcome.grad_norm),
-            samples=outcome.samples,
+            grad_norm=0.0 if skipped else grad_norm,
+            samples=done.samples,
             label_tokens=outcome.label_tokens,
             samples_per_s=1 / self._seconds_a_sample,
             eta_s=self._seconds_a_step * (self._steps - done.step),
-            data_ms=done.data_s * 1000 / outcome.samples,
-            vision_ms=vision_ms / outcome.samples,
-            language_ms=language_ms / outcome.samples,
-            optimizer_ms=optimizer_ms / outcome.samples,
+            data_ms=done.data_s * 1000 / mine,
+            vision_ms=spent.vision / mine,
+            forward_ms=spent.forward / mine,
+            backward_ms=spent.backward / mine,
+            optimizer_ms=spent.optimizer / mine,
+            validation_ms=done.validation_s * 1000 / mine,
+            checkpoint_ms=done.checkpoint_s * 1000 / mine,
+            tokens=outcome.work.tokens,
+            tokens_per_s=outcome.work.tokens / busy if busy > 0 else 0.0,
+            utilisation=self._speed.utilisation(outcome, busy),
+            skipped=skipped,
             used_bytes=done.used_bytes,
             peak_bytes=done.peak_bytes,
             limit_bytes=self._limit_bytes,

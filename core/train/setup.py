@@ -1,20 +1,36 @@
 """Model, adapter, optimizer and accelerator put together: the same for training and probes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 from peft import PeftModel
 
 from core.config import LoraConfig, ModelConfig, TrainConfig
 from core.hardware.device import Device
-from core.model.families import Family
+from core.model.checkpointing import checkpoint_layers
+from core.model.families.family import Family, trains_vision
 from core.model.load import load_model
 from core.model.lora import add_adapter, trainable_parameters
 from core.model.pixels import PixelValues
 from core.model.step import TrainingForward
 from core.train.optimizer import Named, make_optimizer
+from core.train.self_tests import FastPaths
+
+# The others wait while the first process tunes or validates.
+_PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The number formats of the frozen weights (bf16, fp16, fp32, nf4) and of computing."""
+
+    weights: str
+    compute: str
 
 
 @dataclass(frozen=True)
@@ -22,9 +38,9 @@ class Trainable:
     """Everything that a training step touches; lives on the device."""
 
     model: PeftModel
-    forward: TrainingForward
     step_forward: Any
-    optimizer: Any
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     parameters: Named
     accelerator: Accelerator
     device: Device
@@ -34,31 +50,60 @@ class Trainable:
         """The transformers model with the adapter's layers in it."""
         return self.model.get_base_model()
 
-    @property
-    def bare_optimizer(self) -> torch.optim.Optimizer:
-        """The optimizer without accelerate's wrapper."""
-        bare: torch.optim.Optimizer = self.optimizer.optimizer
-        return bare
+
+def make_accelerator(device: torch.device) -> Accelerator:
+    """accelerate's view of this process and the others that train with it, if there are any."""
+    return Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no",
+        kwargs_handlers=[
+            InitProcessGroupKwargs(timeout=_PATIENCE),
+            DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
+        ],
+    )
 
 
 def build(
     model: ModelConfig,
-    weights: str,
+    precision: Precision,
     family: Family,
     pixels: PixelValues,
     lora: LoraConfig,
     train: TrainConfig,
     device: Device,
+    fast: FastPaths,
 ) -> Trainable:
-    """Loads the base, adds a fresh adapter and prepares both through accelerate."""
-    accelerator = Accelerator(
-        cpu=device.torch_device.type == "cpu",
-        mixed_precision="no" if weights == "fp32" else weights,
-    )
-    adapted = add_adapter(load_model(model, weights), family, lora, train.seed)
+    """Loads the base and puts everything around it that training needs; see ``assemble``."""
+    base = load_model(model, family, precision.weights, precision.compute)
+    return assemble(base, precision, family, pixels, lora, train, device, fast)
+
+
+def assemble(
+    base: Any,
+    precision: Precision,
+    family: Family,
+    pixels: PixelValues,
+    lora: LoraConfig,
+    train: TrainConfig,
+    device: Device,
+    fast: FastPaths,
+    accelerate: Callable[[torch.device], Accelerator] = make_accelerator,
+) -> Trainable:
+    """A fresh adapter on ``base``, moved to the device, with optimizer and loss scaler."""
+    accelerator = accelerate(device.torch_device)
+    adapted = add_adapter(base, family, lora, train.seed)
     adapted.to(device.torch_device)
     device.count([*adapted.parameters(), *adapted.buffers()])
+    vision = trains_vision(lora.targets)
+    checkpoint_layers(base, train.checkpointing, trains_vision=vision, dropout=lora.dropout > 0)
     parameters = trainable_parameters(adapted)
-    forward = TrainingForward(adapted, pixels)
-    step_forward, optimizer = accelerator.prepare(forward, make_optimizer(parameters, train))
-    return Trainable(adapted, forward, step_forward, optimizer, parameters, accelerator, device)
+    forward = TrainingForward(adapted, pixels, trains_vision=vision)
+    return Trainable(
+        model=adapted,
+        step_forward=accelerator.prepare(forward),
+        optimizer=make_optimizer(parameters, train, fused=fast.fused),
+        scaler=torch.amp.GradScaler(device.torch_device.type, enabled=precision.compute == "fp16"),
+        parameters=parameters,
+        accelerator=accelerator,
+        device=device,
+    )

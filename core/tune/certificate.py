@@ -8,6 +8,7 @@ import msgspec
 from core.config import RunConfig
 from core.events import Setup
 from core.run_dir import write_whole
+from core.train.setup import Precision
 from core.tune.worst_case import Extremes
 
 
@@ -25,7 +26,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
 def certificate_key(
     config: RunConfig,
     *,
-    weights: str,
+    precision: Precision,
     device: str,
     limit_bytes: int,
     versions: dict[str, str],
@@ -36,9 +37,10 @@ def certificate_key(
         "model": config.model,
         "lora": config.lora,
         "tune": config.tune,
-        "micro_batch": config.train.micro_batch,
+        "batch": (config.train.batch, config.train.micro_batch_tokens),
+        "checkpointing": config.train.checkpointing,
         "generation": (config.validation.slice_rows, config.validation.max_new_tokens),
-        "weights": weights,
+        "precision": (precision.weights, precision.compute),
         "device": device,
         "limit_bytes": limit_bytes,
         "versions": versions,

@@ -8,27 +8,30 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import torch
-from PIL import Image
 
 from core.config import RunConfig
-from core.data.samples import Sample
+from core.data.samples import Sample, SampleEncoder
 from core.errors import KocrError
 from core.evaluate.generate import SignReader
 from core.hardware.device import Device, open_device
-from core.model.families import Family
-from core.model.load import find_family
+from core.model.families.family import Family
+from core.model.load import open_config
 from core.model.lora import save_adapter
 from core.model.processing import Processing, load_processing
+from core.model.vision import Tower
 from core.profile import Profile
 from core.train.loader import MicroBatch
 from core.train.optimizer import save_optimizer
-from core.train.setup import Trainable, build
+from core.train.self_tests import try_fast_paths
+from core.train.setup import Precision, Trainable, build
 from core.train.step import run_step
+from core.tune.worst_case import noise_photo, worst_samples
 
 _STEPS_BEFORE_GENERATION = 2
 
@@ -38,7 +41,7 @@ class ProbeSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     config: RunConfig
     profile: Profile
-    weights: str
+    precision: Precision
     max_pixels: int
     width: int
     height: int
@@ -59,14 +62,17 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
 
 def probe(spec: ProbeSpec) -> ProbeResult:
     """Two steps, a generation, a checkpoint and one more step on the worst micro-batch."""
-    family = find_family(spec.config.model)
+    config, family = open_config(spec.config.model)
     processing = load_processing(spec.config.model, family)
-    sample, prompt = _worst_samples(spec, processing)
-    tokens = len(sample) * spec.config.train.micro_batch
+    encoder = processing.encoder(spec.max_pixels)
+    samples = _worst_samples(spec, encoder)
+    tokens = sum(len(sample) for sample in samples)
     device = open_device(spec.config.device, spec.profile)
+    tower = Tower.of(family, config)
     try:
         with device.session():
-            samples_per_s = _try(spec, family, processing, device, sample, prompt)
+            micro_batch = partial(MicroBatch.of, samples, processing.pad_token_id, tower)
+            samples_per_s = _try(spec, family, processing, device, micro_batch, encoder)
     except torch.OutOfMemoryError:
         return ProbeResult(fits=False, limit_bytes=device.limit_bytes, micro_batch_tokens=tokens)
     return ProbeResult(
@@ -83,17 +89,25 @@ def _try(
     family: Family,
     processing: Processing,
     device: Device,
-    sample: Sample,
-    prompt: Sample,
+    micro_batch: Callable[[], MicroBatch],
+    encoder: SampleEncoder,
 ) -> float:
     """Runs the worst case and returns samples a second of the last step."""
     config = spec.config
+    fast = try_fast_paths(device, nf4=spec.precision.weights == "nf4")
     trainable = build(
-        config.model, spec.weights, family, processing.pixels, config.lora, config.train, device
+        config.model,
+        spec.precision,
+        family,
+        processing.pixels,
+        config.lora,
+        config.train,
+        device,
+        fast,
     )
     trainable.model.train()
     for _ in range(_STEPS_BEFORE_GENERATION):
-        _worst_step(trainable, config, processing, sample)
+        _worst_step(trainable, config, micro_batch)
     reader = SignReader(
         trainable.base,
         processing,
@@ -101,45 +115,43 @@ def _try(
         max_pixels=spec.max_pixels,
         max_new_tokens=config.validation.max_new_tokens,
     )
+    prompt = encoder.encode(noise_photo(spec.width, spec.height), spec.prompt, None)
     reader.generate([prompt] * config.validation.slice_rows, full_length=True)
     with tempfile.TemporaryDirectory(prefix="kocr-probe-") as folder:
         save_adapter(trainable.model, Path(folder))
         save_optimizer(
-            trainable.bare_optimizer, trainable.parameters, Path(folder) / "optimizer.safetensors"
+            trainable.optimizer, trainable.parameters, Path(folder) / "optimizer.safetensors"
         )
     started = time.perf_counter()
-    _worst_step(trainable, config, processing, sample)
-    samples = config.train.micro_batch * min(2, config.train.accumulation)
+    samples = _worst_step(trainable, config, micro_batch)
     return samples / (time.perf_counter() - started)
 
 
 def _worst_step(
-    trainable: Trainable, config: RunConfig, processing: Processing, sample: Sample
-) -> None:
+    trainable: Trainable, config: RunConfig, micro_batch: Callable[[], MicroBatch]
+) -> int:
+    """One step, and how many samples it had."""
     # From the second micro-batch on, the gradients of the ones before lie beside its activations.
     outcome = run_step(
         trainable,
-        [
-            _worst_micro_batch(config, processing, sample)
-            for _ in range(min(2, config.train.accumulation))
-        ],
+        [micro_batch() for _ in range(2)],
         seed=config.train.seed,
         learning_rate=config.train.learning_rate,
         max_grad_norm=config.train.max_grad_norm,
     )
     outcome.loss.item()
+    return outcome.samples
 
 
-def _worst_micro_batch(config: RunConfig, processing: Processing, sample: Sample) -> MicroBatch:
-    return MicroBatch.of([sample] * config.train.micro_batch, processing.pad_token_id)
-
-
-def _worst_samples(spec: ProbeSpec, processing: Processing) -> tuple[Sample, Sample]:
-    """The training sample and the generation prompt of a noise photo of the worst size."""
-    noise = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), dtype=np.uint8)
-    photo = Image.fromarray(noise)
-    encoder = processing.encoder(spec.max_pixels)
-    return encoder.encode(photo, spec.prompt, spec.answer), encoder.encode(photo, spec.prompt, None)
+def _worst_samples(spec: ProbeSpec, encoder: SampleEncoder) -> list[Sample]:
+    return worst_samples(
+        encoder,
+        (spec.width, spec.height),
+        spec.prompt,
+        spec.answer,
+        budget=spec.config.train.micro_batch_tokens or 0,
+        batch=spec.config.train.batch,
+    )
 
 
 def _leave_with_parent() -> None:

@@ -40,7 +40,7 @@ def tune(job: Job) -> Certificate:
     extremes = find_extremes(job.train_rows, job.validation_rows, job.processing.text.token_count)
     key = certificate_key(
         job.config,
-        weights=job.weights,
+        precision=job.precision,
         device=job.profile.name,
         limit_bytes=job.limit_bytes,
         versions=library_versions(),
@@ -123,7 +123,7 @@ class _Search:
         spec = ProbeSpec(
             config=self._job.config,
             profile=self._job.profile,
-            weights=self._job.weights,
+            precision=self._job.precision,
             max_pixels=self._pixels(tokens),
             width=photo.width,
             height=photo.height,
@@ -149,10 +149,10 @@ class _Search:
 
     def _setup(self, max_pixels: int, image_tokens: int) -> Setup:
         return Setup(
-            weights=self._job.weights,
+            weights=self._job.precision.weights,
             rank=self._job.config.lora.rank,
             targets=self._job.config.lora.targets,
-            checkpointing="none",
+            checkpointing=str(self._job.config.train.checkpointing),
             micro_batch_tokens=0,
             max_pixels=max_pixels,
             image_tokens=image_tokens,
@@ -163,7 +163,7 @@ class _Search:
         gib = self._job.limit_bytes / GIB
         return (
             f"a pixel budget of {pixels:,} does not fit in {gib:.2f} GiB; choose a smaller "
-            "train.micro_batch, lora.rank or tune.max_pixels, or a card with more memory"
+            "train.micro_batch_tokens, lora.rank or tune.max_pixels, or a card with more memory"
         )
 
 

@@ -1,12 +1,15 @@
 """The hardest micro-batch that a data set can ask for at a pixel budget."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from PIL import Image
 
 from core.data.dataset import SignRows
+from core.data.samples import Sample, SampleEncoder
 from core.data.schemas import Row
 from core.data.tokens import PixelGeometry
 
@@ -89,3 +92,38 @@ def ceiling_tokens(extremes: Extremes, geometry: PixelGeometry) -> int:
         geometry.image_tokens(width, height, 4 * width * height + geometry.pixels_a_token)
         for width, height in extremes.sizes
     )
+
+
+def noise_photo(width: int, height: int) -> Image.Image:
+    """A photo of noise, ``width`` x ``height`` pixels: memory doesn't ask what is on it."""
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(noise)
+
+
+def worst_samples(
+    encoder: SampleEncoder,
+    photo: tuple[int, int],
+    prompt: str,
+    answer: str,
+    *,
+    budget: int,
+    batch: int,
+) -> list[Sample]:
+    """Samples of a micro-batch that asks for the most memory at a budget of tokens.
+
+    The largest photo (width and height in pixels) with the longest texts, as often as it fits
+    into ``budget`` tokens and ``batch`` samples, at least once, and a smaller photo in what is
+    left over.
+    """
+    worst = encoder.encode(noise_photo(*photo), prompt, answer)
+    count = min(batch, max(1, budget // len(worst)))
+    samples = [worst] * count
+    geometry = encoder.geometry
+    tokens = budget - count * len(worst) - (len(worst) - worst.image_tokens)
+    if count < batch and tokens * geometry.pixels_a_token >= geometry.min_pixels:
+        columns = math.ceil(math.sqrt(tokens))
+        size = columns * geometry.factor, tokens // columns * geometry.factor
+        rest = encoder.encode(noise_photo(*size), prompt, answer)
+        if count * len(worst) + len(rest) <= budget:
+            samples.append(rest)
+    return samples

@@ -1,7 +1,7 @@
 """The form that makes a run: checked as it is typed, usable with the keyboard alone."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from textual import on
 from textual.app import ComposeResult
@@ -10,6 +10,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.events import DescendantFocus
 from textual.widgets import Button, Input, Select, Static
 
+from core.config import Targets
 from core.errors import UsageError
 from core.profile import Profile, list_profiles
 from kocr_tui.actions import bindings_for
@@ -24,6 +25,7 @@ HINTS = {
     "data.train": "new.hint.rows",
     "data.validation": "new.hint.rows",
     "tune.max_pixels": "new.search",
+    "train.micro_batch_tokens": "new.hint.tokens",
 }
 
 
@@ -169,4 +171,4 @@ def _profiles() -> list[Profile]:
 
 
 def _targets() -> list[tuple[str, str]]:
-    return [(say(f"new.target.{name}"), name) for name in ("language", "attention")]
+    return [(say(f"new.target.{name}"), name) for name in get_args(Targets)]

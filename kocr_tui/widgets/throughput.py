@@ -62,7 +62,12 @@ def pace(step: Step, view: RunView) -> Content:
 
 def times(step: Step) -> list[float]:
     """Milliseconds a sample, in the order of PARTS."""
-    return [step.data_ms, step.vision_ms, step.language_ms, step.optimizer_ms]
+    return [
+        step.data_ms,
+        step.vision_ms,
+        step.forward_ms + step.backward_ms,
+        step.optimizer_ms,
+    ]
 
 
 def split_bar(step: Step, columns: int) -> Content:

@@ -109,7 +109,13 @@ def small_config(folder: Path) -> RunConfig:
         tune=TuneConfig(max_pixels=48 * 784),
         lora=LoraConfig(rank=4, dropout=0.1),
         train=TrainConfig(
-            epochs=2, batch=4, micro_batch=2, learning_rate=1e-3, seed=11, loader_workers=1
+            epochs=2,
+            batch=4,
+            micro_batch_tokens=200,
+            checkpointing=2,
+            learning_rate=1e-3,
+            seed=11,
+            loader_workers=1,
         ),
         validation=ValidationConfig(
             share=0.2, slice_rows=4, selection_rows=4, report_rows=8, max_new_tokens=8

@@ -36,7 +36,7 @@ def test_a_run_tunes_trains_and_stays_inside_its_limit(tmp_path: Path) -> None:
         ),
         device=DeviceConfig(profile="auto", capacity_gib=2.0),
         tune=TuneConfig(max_pixels=140 * 784),
-        train=TrainConfig(epochs=2, batch=8, micro_batch=8, learning_rate=2e-3),
+        train=TrainConfig(epochs=2, batch=8, micro_batch_tokens=1024, learning_rate=2e-3),
         validation=ValidationConfig(selection_rows=8, report_rows=16, max_new_tokens=16),
     )
     file = tmp_path / "run.toml"

@@ -262,16 +262,16 @@ async def test_the_form_gives_reasons_and_starts_a_run(
         form = app.screen
         form.query_one("#data-train", Input).value = str(rows)
         form.query_one("#data-validation", Input).value = str(rows)
-        form.query_one("#train-batch", Input).value = "7"
-        form.query_one("#train-micro-batch", Input).value = "2"
-        await until(pilot, shows(pilot, "not a multiple of"))
+        form.query_one("#train-micro-batch-tokens", Input).value = "0"
+        await until(pilot, shows(pilot, "needs 1 or more"))
+        form.query_one("#train-micro-batch-tokens", Input).value = "4096"
         form.query_one("#train-batch", Input).value = "8"
-        await until(pilot, lambda: "not a multiple" not in screen_text(app))
+        await until(pilot, lambda: "needs 1 or more" not in screen_text(app))
         await pilot.press("ctrl+s")
         await until(pilot, lambda: isinstance(app.screen, RunScreen))
     (run,) = list_runs(runs)
     config = read_config(run.config_file)
-    assert (config.train.batch, config.train.micro_batch) == (8, 2)
+    assert (config.train.batch, config.train.micro_batch_tokens) == (8, 4096)
     assert config.data.train == str(rows)
     assert config.tune.max_pixels is None
 

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import toml_file
-from core.config import DataConfig, LoraConfig, ModelConfig, RunConfig, TrainConfig, read_config
+from core.config import (
+    Checkpointing,
+    DataConfig,
+    LoraConfig,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+    read_config,
+)
 from core.errors import UsageError
 
 GOOD = """
@@ -38,7 +46,9 @@ def refusal(tmp_path: Path, text: str) -> str:
         ("[lora]\nrank = 0", ["lora.rank", ">= 1"]),
         ("[lora]\nrank = 'big'", ["lora.rank", "int"]),
         ("[lora]\nrnak = 8", ["lora.rnak", "unknown key"]),
-        ("[train]\nbatch = 16\nmicro_batch = 3", ["train", "not a multiple of micro_batch 3"]),
+        ("[train]\nmicro_batch_tokens = 0", ["train.micro_batch_tokens", ">= 1"]),
+        ("[train]\ncheckpointing = 1", ["train.checkpointing"]),
+        ("[model]\ndtype = 'int3'", ["model"]),
         ("[train]\nlearning_rate = -1.0", ["train.learning_rate"]),
         ("[validation]\nshare = 1.5", ["validation.share"]),
         ("[tune]\nmax_pixels = 0", ["tune.max_pixels"]),
@@ -81,21 +91,24 @@ def test_a_hub_id_stays_a_hub_id(tmp_path: Path) -> None:
 
 @given(
     rank=st.integers(1, 1024),
-    micro=st.integers(1, 16),
-    times=st.integers(1, 16),
+    tokens=st.none() | st.integers(1, 10**6),
+    checkpointing=st.sampled_from(["none", "all"]) | st.integers(2, 30),
     rate=st.floats(1e-8, 1.0),
     revision=st.none() | st.text("abcdef0123456789", min_size=1, max_size=40),
 )
-def test_toml_round_trip(rank: int, micro: int, times: int, rate: float, revision: str) -> None:
+def test_toml_round_trip(
+    rank: int, tokens: int | None, checkpointing: Checkpointing, rate: float, revision: str
+) -> None:
     config = RunConfig(
         name="간판-1",
         model=ModelConfig(path="모델", revision=revision),
         data=DataConfig(train="a b.jsonl", validation='quote".jsonl'),
         lora=LoraConfig(rank=rank),
-        train=TrainConfig(batch=micro * times, micro_batch=micro, learning_rate=rate),
+        train=TrainConfig(
+            micro_batch_tokens=tokens, checkpointing=checkpointing, learning_rate=rate
+        ),
     )
     assert toml_file.decode(toml_file.encode(config), RunConfig, "round trip") == config
-    assert config.train.accumulation == times
 
 
 def test_configs_are_frozen() -> None:

@@ -14,7 +14,7 @@ from core.demo.signboards import PROMPT, write_dataset
 from core.evaluate.generate import SignReader
 from core.evaluate.text import normalize
 from core.hardware.device import CpuDevice
-from core.model.load import find_family, load_model
+from core.model.load import load_model, open_config
 from core.model.processing import load_processing
 
 BASE = Path(demo_config().model.path)
@@ -81,10 +81,10 @@ def test_the_base_is_a_small_folder_without_pickles() -> None:
 def test_the_base_writes_what_it_sees_but_does_not_pick_the_name(signs: Path) -> None:
     """It finds the name on most photos, yet rarely replies with nothing but the name."""
     model = ModelConfig(path=str(BASE))
-    family = find_family(model)
+    _config, family = open_config(model)
     processing = load_processing(model, family)
     reader = SignReader(
-        load_model(model, "fp32"),
+        load_model(model, family, "fp32", "fp32"),
         processing,
         CpuDevice(2**34, 2**34),
         max_pixels=140 * 784,

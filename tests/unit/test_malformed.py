@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from core.data.dataset import SignRows
 from core.data.survey import open_rows
 from core.errors import DataGoneError
 from core.model.families import QWEN2_VL
+from core.model.load import open_config
 from core.model.processing import Processing, load_processing
-from core.train.loader import MicroBatch, load_steps
+from core.model.vision import Tower
+from core.train.loader import MicroBatch, StepPlan, load_steps
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +26,20 @@ def processing(tiny_model_folder: Path) -> Processing:
     return load_processing(ModelConfig(path=str(tiny_model_folder)), QWEN2_VL)
 
 
+@cache
+def tower() -> Tower:
+    """The demo base's."""
+    config, family = open_config(ModelConfig(path=str(files("core.demo") / "base")))
+    return Tower.of(family, config)
+
+
 def load(rows: SignRows, processing: Processing, *, workers: int = 0) -> Iterator[list[MicroBatch]]:
     return load_steps(
         rows,
         processing.encoder(16 * 784),
         processing.pad_token_id,
-        seed=0,
-        batch=4,
-        micro_batch=1,
+        tower(),
+        StepPlan.of(rows, processing, 16 * 784, seed=0, batch=4, budget=1),
         start=0,
         stop=-(-len(rows) // 4),
         workers=workers,

@@ -1,5 +1,8 @@
-"""The training step against the stock model, and the counting of live bytes."""
+"""The training step: samples, live bytes, checkpointing, half precision, the gradient gate."""
 
+import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,67 +11,28 @@ import pytest
 import torch
 from PIL import Image
 from sign_rows import PROMPT
+from training import ANSWERS, BUDGET, Bench, gradients, learn, photo, step
 from transformers import AutoImageProcessor
 
-from core.config import LoraConfig, ModelConfig, TrainConfig
-from core.data.collate import collate
-from core.data.samples import Sample
 from core.data.tokens import PixelGeometry
 from core.demo.scenes import photo_sign
 from core.demo.signboards import draw_name, sign_lines
+from core.errors import KocrError
 from core.evaluate.generate import SignReader
 from core.hardware.device import CpuDevice
 from core.hardware.live_bytes import LiveBytes
-from core.model.families import QWEN2_VL
 from core.model.lora import trainable_parameters
-from core.model.processing import Processing, load_processing
+from core.model.loss import CHUNK, label_loss
 from core.model.resample import bicubic
-from core.model.step import TensorBatch
-from core.train.loader import MicroBatch
-from core.train.setup import Trainable, build
-from core.train.step import run_step
+from core.train.gate import GradientGate
+from core.train.setup import Precision, Trainable
 
-BUDGET = 40 * 784
-ANSWERS = [("마왕족발", (200, 140)), ("원마트 (ONE MART)", (130, 260)), ("A", (84, 84))]
+HALVES = [Precision("bf16", "bf16"), Precision("fp16", "fp16"), Precision("nf4", "bf16")]
 
 
 @pytest.fixture(scope="module")
-def processing(tiny_model_folder: Path) -> Processing:
-    return load_processing(ModelConfig(path=str(tiny_model_folder)), QWEN2_VL)
-
-
-@pytest.fixture
-def trainable(tiny_model_folder: Path) -> Trainable:
-    return make_trainable(tiny_model_folder, CpuDevice(2**33, 2**33))
-
-
-def make_trainable(folder: Path, device: CpuDevice) -> Trainable:
-    model = ModelConfig(path=str(folder))
-    pixels = load_processing(model, QWEN2_VL).pixels
-    made = build(model, "fp32", QWEN2_VL, pixels, LoraConfig(rank=4), TrainConfig(seed=3), device)
-    with torch.no_grad():
-        for name, value in made.parameters:
-            if "lora_B" in name:
-                value.normal_(std=0.05, generator=torch.Generator().manual_seed(len(name)))
-    return made
-
-
-def photo(size: tuple[int, int], seed: int = 0) -> Image.Image:
-    width, height = size
-    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(noise)
-
-
-def make_samples(processing: Processing) -> list[Sample]:
-    encoder = processing.encoder(BUDGET)
-    return [
-        encoder.encode(photo(size, seed), PROMPT, answer)
-        for seed, (answer, size) in enumerate(ANSWERS)
-    ]
-
-
-def micro_batch(samples: list[Sample], pad: int) -> MicroBatch:
-    return MicroBatch.of(samples, pad)
+def bench(tiny_model_folder: Path) -> Bench:
+    return Bench.of(tiny_model_folder)
 
 
 def stock_values(folder: Path, size: tuple[int, int], seed: int) -> torch.Tensor:
@@ -79,104 +43,30 @@ def stock_values(folder: Path, size: tuple[int, int], seed: int) -> torch.Tensor
     return values
 
 
-def stock_loss(
-    trainable: Trainable, folder: Path, samples: list[Sample]
-) -> tuple[torch.Tensor, int]:
-    """The stock model's own loss, one sample at a time, summed over label tokens."""
-    total, count = torch.zeros(()), 0
-    for seed, ((_answer, size), sample) in enumerate(zip(ANSWERS, samples, strict=True)):
-        ids = torch.from_numpy(sample.token_ids)[None]
-        labels = torch.full_like(ids, -100)
-        labels[0, len(sample) - sample.label_tokens :] = ids[0, len(sample) - sample.label_tokens :]
-        types = torch.zeros_like(ids)
-        types[0, sample.image_start : sample.image_start + sample.image_tokens] = 1
-        loss = trainable.base(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            pixel_values=stock_values(folder, size, seed),
-            image_grid_thw=torch.tensor([sample.grid]),
-            mm_token_type_ids=types,
-            labels=labels,
-        ).loss
-        total = total + loss * sample.label_tokens
-        count += sample.label_tokens
-    return total, count
-
-
-def gradients(trainable: Trainable) -> dict[str, torch.Tensor]:
-    return {name: value.grad.clone() for name, value in trainable.parameters}  # type: ignore[union-attr]
-
-
-def test_labels_are_the_answer_and_the_end_of_the_turn(processing: Processing) -> None:
-    for (answer, _size), sample in zip(ANSWERS, make_samples(processing), strict=True):
+def test_labels_are_the_answer_and_the_end_of_the_turn(bench: Bench) -> None:
+    processing = bench.processing
+    for (answer, _size), sample in zip(ANSWERS, bench.samples(), strict=True):
         labels = sample.token_ids[-sample.label_tokens :].tolist()
         assert processing.text.tokenizer.decode(labels) == answer + "<|im_end|>"
         assert sample.image_tokens == int((sample.token_ids == processing.image_token_id).sum())
 
 
-def test_prompt_and_answer_are_the_chat_templates_own(processing: Processing) -> None:
-    [sample, *_] = make_samples(processing)
+def test_prompt_and_answer_are_the_chat_templates_own(bench: Bench) -> None:
+    [sample, *_] = bench.samples()
     chat = [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROMPT}]},
         {"role": "assistant", "content": [{"type": "text", "text": "마왕족발"}]},
     ]
-    tokenizer = processing.text.tokenizer
+    tokenizer = bench.processing.text.tokenizer
     text = tokenizer.apply_chat_template(chat, tokenize=False)
     expected = text.replace("<|image_pad|>", "<|image_pad|>" * sample.image_tokens)
     assert tokenizer.decode(sample.token_ids.tolist()) + "\n" == expected
 
 
-def test_loss_and_gradients_equal_the_stock_models(
-    trainable: Trainable, processing: Processing, tiny_model_folder: Path
-) -> None:
-    samples = make_samples(processing)
-    total, count = stock_loss(trainable, tiny_model_folder, samples)
-    (total / count).backward()  # type: ignore[no-untyped-call]
-    expected = gradients(trainable)
-    trainable.optimizer.zero_grad()
-
-    micro = micro_batch(samples, processing.pad_token_id)
-    features = trainable.forward.image_features(micro.batch)
-    loss = trainable.step_forward(micro.batch, features) / count
-    loss.backward()
-    assert not features.requires_grad
-    torch.testing.assert_close(loss, total / count, rtol=1e-5, atol=0)
-    for name, gradient in gradients(trainable).items():
-        scale = expected[name].abs().max()
-        assert scale > 0
-        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-5 * scale.item())
-
-
-def test_the_split_into_micro_batches_does_not_change_the_step(
-    tiny_model_folder: Path, processing: Processing
-) -> None:
-    samples = make_samples(processing)
-    pad = processing.pad_token_id
-    splits = [[samples], [samples[:1], samples[1:]], [[sample] for sample in samples]]
-    results = []
-    for split in splits:
-        trainable = make_trainable(tiny_model_folder, CpuDevice(2**33, 2**33))
-        outcome = run_step(
-            trainable,
-            [micro_batch(part, pad) for part in split],
-            seed=0,
-            learning_rate=1e-3,
-            max_grad_norm=1.0,
-        )
-        results.append((outcome.loss.item(), float(outcome.grad_norm)))
-    for loss, norm in results[1:]:
-        assert loss == pytest.approx(results[0][0], rel=1e-5)
-        assert norm == pytest.approx(results[0][1], rel=1e-4)
-
-
-def test_pixel_values_are_the_stock_processors_to_the_bit(
-    processing: Processing, tiny_model_folder: Path
-) -> None:
-    for seed, ((_answer, size), sample) in enumerate(
-        zip(ANSWERS, make_samples(processing), strict=True)
-    ):
-        ours = processing.pixels(torch.from_numpy(sample.patches), torch.float32)
-        assert torch.equal(ours, stock_values(tiny_model_folder, size, seed))
+def test_pixel_values_are_the_stock_processors_to_the_bit(bench: Bench) -> None:
+    for seed, ((_answer, size), sample) in enumerate(zip(ANSWERS, bench.samples(), strict=True)):
+        ours = bench.processing.pixels(torch.from_numpy(sample.patches), torch.float32)
+        assert torch.equal(ours, stock_values(bench.folder, size, seed))
 
 
 @pytest.mark.parametrize("budget", [16 * 784, 200 * 784, 1280 * 784])
@@ -191,42 +81,182 @@ def test_photos_are_resized_as_pillow_does(size: tuple[int, int], budget: int) -
     assert np.abs(ours - theirs).mean() < 0.2
 
 
-def test_another_sample_beside_it_changes_nothing(
-    trainable: Trainable, processing: Processing
-) -> None:
-    first, second, third = make_samples(processing)
-
-    def loss_of_first(*others: Sample) -> float:
-        batch = TensorBatch.of(collate([first, *others], processing.pad_token_id))
-        only = TensorBatch(
-            **{
-                **vars(batch),
-                "label_index": batch.label_index[: first.label_tokens],
-                "labels": batch.labels[: first.label_tokens],
-            }
-        )
-        with torch.no_grad():
-            return float(trainable.forward(only, trainable.forward.image_features(batch)))
-
-    alone = loss_of_first()
-    assert loss_of_first(second, third) == pytest.approx(alone, rel=1e-5)
+def test_the_split_into_micro_batches_does_not_change_the_step(bench: Bench) -> None:
+    samples = bench.samples()
+    splits = [[samples], [samples[:1], samples[1:]], [[sample] for sample in samples]]
+    results = []
+    for split in splits:
+        outcome = step(bench.trainable(), [bench.micro_batch(part) for part in split])
+        results.append((outcome.loss.item(), float(outcome.grad_norm)))
+    for loss, norm in results[1:]:
+        assert loss == pytest.approx(results[0][0], rel=1e-5)
+        assert norm == pytest.approx(results[0][1], rel=1e-5)
 
 
-def test_only_the_language_model_is_adapted(trainable: Trainable) -> None:
-    names = [name for name, _value in trainable_parameters(trainable.model)]
+def test_the_label_loss_is_cross_entropy_across_chunks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    count = 2 * CHUNK + 7
+    hidden = torch.randn(count, 16, generator=generator).requires_grad_()
+    head = torch.randn(50, 16, generator=generator)
+    labels = torch.randint(50, (count,), generator=generator)
+    ours = label_loss(hidden, head, labels) * 3
+    (slope,) = torch.autograd.grad(ours, hidden)
+    stock = torch.nn.functional.cross_entropy(hidden @ head.T, labels, reduction="sum") * 3
+    (expected,) = torch.autograd.grad(stock, hidden)
+    torch.testing.assert_close(ours, stock, rtol=1e-6, atol=0)
+    torch.testing.assert_close(slope, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_only_the_language_model_is_adapted(bench: Bench) -> None:
+    names = [name for name, _value in trainable_parameters(bench.trainable().model)]
     assert len(names) == 2 * 7 * 2
     assert all(".language_model.layers." in name and ".lora_" in name for name in names)
 
 
-def test_batch_generation_equals_one_by_one(trainable: Trainable, processing: Processing) -> None:
-    encoder = processing.encoder(BUDGET)
+def kept_bytes(bench: Bench, make: Callable[..., Trainable]) -> int:
+    """Bytes that a forward pass keeps for the backward pass."""
+    device = CpuDevice(2**33, 2**33)
+    with device.session():
+        trainable = make(device=device)
+        batch = bench.micro_batch(bench.samples()).batch
+        device.count(batch.tensors())
+        before = device.used_bytes()
+        loss = trainable.step_forward(batch)
+        kept = device.used_bytes() - before
+        del loss
+        return kept
+
+
+@pytest.mark.parametrize("precision", HALVES, ids=lambda p: f"{p.weights}-{p.compute}")
+def test_half_precision_learns_what_single_precision_does(
+    bench: Bench, precision: Precision
+) -> None:
+    """Gradients point the same way; 4-bit weights themselves are off by a tenth."""
+    samples = bench.samples()
+    expected = learn(bench.trainable(), [bench.micro_batch(samples)])
+    ours = learn(bench.trainable(precision=precision), [bench.micro_batch(samples)])
+    least = 0.6 if precision.weights == "nf4" else 0.99
+    assert ours.loss == pytest.approx(expected.loss, rel=0.05)
+    alike = [
+        float(torch.cosine_similarity(ours.gradients[name].flatten(), value.flatten(), dim=0))
+        for name, value in expected.gradients.items()
+    ]
+    assert min(alike) > least
+    assert all(value.dtype == torch.float32 for value in ours.gradients.values())
+
+
+def test_an_overflow_in_fp16_lowers_the_scale_and_changes_no_weight(bench: Bench) -> None:
+    trainable = bench.trainable(precision=Precision("fp16", "fp16"))
+    trainable.scaler.load_state_dict({**trainable.scaler.state_dict(), "scale": 2.0**40})
+    before = [value.clone() for _name, value in trainable.parameters]
+    outcome = step(trainable, [bench.micro_batch(bench.samples())])
+    assert outcome.scaled
+    assert not math.isfinite(float(outcome.grad_norm))
+    assert trainable.scaler.get_scale() == 2.0**39
+    pairs = zip(before, trainable.parameters, strict=True)
+    assert all(torch.equal(old, new) for old, (_name, new) in pairs)
+    trainable.scaler.load_state_dict({**trainable.scaler.state_dict(), "scale": 2.0**10})
+    assert math.isfinite(float(step(trainable, [bench.micro_batch(bench.samples())]).grad_norm))
+
+
+def test_adapters_keep_no_second_copy_of_half_precision_inputs(bench: Bench) -> None:
+    """peft's cast of every input to fp32 and autocast's back would keep a copy for each layer."""
+
+    def made(*, cast: bool, device: CpuDevice) -> Trainable:
+        trainable = bench.trainable(precision=Precision("bf16", "bf16"), device=device)
+        for module in trainable.model.modules():
+            if cast and hasattr(module, "cast_input_dtype_enabled"):
+                module.cast_input_dtype_enabled = True
+        return trainable
+
+    kept, kept_cast = (kept_bytes(bench, partial(made, cast=cast)) for cast in (False, True))
+    assert kept < 0.9 * kept_cast
+
+
+def test_checkpointing_takes_less_memory_the_more_layers_it_covers(bench: Bench) -> None:
+    kept = [
+        kept_bytes(bench, partial(bench.trainable, checkpointing=checkpointing))
+        for checkpointing in ("all", 2, "none")
+    ]
+    assert kept[0] < 0.6 * kept[1] < 0.6 * kept[2]
+
+
+def test_a_frozen_tower_keeps_nothing_for_the_backward_pass(bench: Bench) -> None:
+    trainable = bench.trainable()
+    features = trainable.step_forward.image_features(bench.micro_batch(bench.samples()).batch)
+    assert not features.requires_grad
+    trained = bench.trainable(targets="all")
+    features = trained.step_forward.image_features(bench.micro_batch(bench.samples()).batch)
+    assert features.requires_grad
+
+
+def test_the_gate_lets_a_fresh_adapter_through(bench: Bench) -> None:
+    trainable = bench.trainable(targets="all")
+    with torch.no_grad():
+        for name, value in trainable.parameters:
+            if ".lora_B." in name:
+                value.zero_()
+    gate = GradientGate(trainable.parameters)
+    step(
+        trainable,
+        [bench.micro_batch(bench.samples())],
+        after_backward=lambda: gate.check(scaled=False),
+    )
+    assert gate.passed
+
+
+@pytest.mark.parametrize("fault", ["none", "zero", "nan"])
+def test_the_gate_names_modules_that_would_learn_nothing(bench: Bench, fault: str) -> None:
+    trainable = bench.trainable()
+    gate = GradientGate(trainable.parameters)
+    broken = [(n, v) for n, v in trainable.parameters if "layers.1.self_attn.v_proj" in n]
+
+    def check() -> None:
+        for _name, value in broken:
+            assert value.grad is not None
+            value.grad = {"none": None, "zero": value.grad * 0, "nan": value.grad * math.nan}[fault]
+        gate.check(scaled=False)
+
+    with pytest.raises(KocrError) as caught:
+        step(trainable, [bench.micro_batch(bench.samples())], after_backward=check)
+    assert str(caught.value).startswith("2 LoRA matrices")
+    assert "model.language_model.layers.1.self_attn.v_proj.lora_B.default" in str(caught.value)
+    assert not gate.passed
+
+
+def test_the_gate_waits_while_the_loss_scale_comes_down(bench: Bench) -> None:
+    trainable = bench.trainable(precision=Precision("fp16", "fp16"))
+    gate = GradientGate(trainable.parameters)
+    for scale, passed in ((2.0**40, False), (2.0**10, True)):
+        trainable.scaler.load_state_dict({**trainable.scaler.state_dict(), "scale": scale})
+        step(
+            trainable,
+            [bench.micro_batch(bench.samples())],
+            after_backward=lambda: gate.check(scaled=True),
+        )
+        assert gate.passed == passed
+
+
+def test_batch_generation_equals_one_by_one(bench: Bench) -> None:
+    trainable = bench.trainable()
+    encoder = bench.processing.encoder(BUDGET)
     prompts = [encoder.encode(photo(size, 9), PROMPT, None) for _answer, size in ANSWERS]
     reader = SignReader(
-        trainable.base, processing, trainable.device, max_pixels=BUDGET, max_new_tokens=8
+        trainable.base, bench.processing, trainable.device, max_pixels=BUDGET, max_new_tokens=8
     )
     together = reader.generate(prompts)
     assert together == [reader.generate([prompt])[0] for prompt in prompts]
     assert any(together)
+
+
+@pytest.mark.parametrize("precision", HALVES, ids=lambda p: f"{p.weights}-{p.compute}")
+def test_half_precision_reads(bench: Bench, precision: Precision) -> None:
+    trainable = bench.trainable(precision=precision)
+    reader = SignReader(
+        trainable.base, bench.processing, trainable.device, max_pixels=BUDGET, max_new_tokens=4
+    )
+    prompt = bench.processing.encoder(BUDGET).encode(photo((90, 90)), PROMPT, None)
+    assert isinstance(reader.generate([prompt], full_length=True)[0], str)
 
 
 def test_live_bytes_count_each_storage_once_and_forget_it() -> None:
@@ -255,21 +285,13 @@ def test_live_bytes_enforce_the_limit_where_it_is_passed() -> None:
         torch.zeros(300)
 
 
-def test_a_step_that_fits_at_its_peak_does_not_fit_in_a_byte_less(
-    tiny_model_folder: Path, processing: Processing
-) -> None:
+def test_a_step_that_fits_at_its_peak_does_not_fit_in_a_byte_less(bench: Bench) -> None:
     def peak(limit: int) -> int:
         device = CpuDevice(limit, limit)
         with device.session():
-            trainable = make_trainable(tiny_model_folder, device)
+            trainable = bench.trainable(device=device)
             for _ in range(2):
-                outcome: Any = run_step(
-                    trainable,
-                    [micro_batch(make_samples(processing), processing.pad_token_id)],
-                    seed=0,
-                    learning_rate=1e-3,
-                    max_grad_norm=1.0,
-                )
+                outcome: Any = step(trainable, [bench.micro_batch(bench.samples())])
                 assert outcome.samples == len(ANSWERS)
         return device.peak_bytes()
 
@@ -277,3 +299,9 @@ def test_a_step_that_fits_at_its_peak_does_not_fit_in_a_byte_less(
     assert peak(needed) == needed
     with pytest.raises(torch.OutOfMemoryError):
         peak(needed - 1)
+
+
+def test_gradients_are_gone_after_a_step(bench: Bench) -> None:
+    trainable = bench.trainable()
+    step(trainable, [bench.micro_batch(bench.samples())])
+    assert gradients(trainable.model) == {}

@@ -15,6 +15,7 @@ from core.data.photos import PhotoBook, PhotoFacts, Progress
 from core.data.tokens import PixelGeometry
 from core.data.unusable import UnusableError
 from core.errors import KocrError
+from core.model.families import FAMILIES
 
 LONG_PHOTO = 20
 _MEGAPIXELS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 200)
@@ -34,7 +35,7 @@ def audit(
     ``tell`` hears of photos done and in all. Raises UsageError for files that can't be read.
     """
     files = find_files(data, validation)
-    geometry = (model_files.geometry_of(model) if model else None) or model_files.FAMILIES[family]
+    geometry = (model_files.geometry_of(model) if model else None) or FAMILIES[family].geometry
     rows, bad = read_rows(files)
     inputs = len(rows) + len(bad)
     found = book.facts([row.photo for row in rows], "whole", tell)

@@ -14,12 +14,6 @@ from core.data.audit.rows import AuditRow
 from core.data.tokens import PixelGeometry
 from core.errors import UsageError
 
-# Patch edge, merge and least pixels of the families' published image processors.
-FAMILIES = {
-    "qwen2_vl": PixelGeometry(14, 2, 56 * 56),
-    "qwen2_5_vl": PixelGeometry(14, 2, 56 * 56),
-    "qwen3_vl": PixelGeometry(16, 2, 256 * 256),
-}
 _BEFORE = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
 _WRAPPED = _BEFORE + "<|vision_start|><|vision_end|>{prompt}<|im_end|>\n<|im_start|>assistant\n"
 _SPECIAL_TOKENS = 7
