@@ -179,11 +179,15 @@ def read_card(uuid: str) -> Card | None:
         return monitor.card(uuid)
 
 
-def auto_card() -> Card | None:
-    """The card that ``auto`` stands for: the first that CUDA_VISIBLE_DEVICES leaves."""
+def visible_cards() -> list[Card]:
+    """The cards that CUDA_VISIBLE_DEVICES leaves, once, in CUDA's order."""
     with Monitor() as monitor:
-        visible = monitor.visible()
-    return visible[0] if visible else None
+        return monitor.visible()
+
+
+def auto_card() -> Card | None:
+    """The card that ``auto`` stands for: the first of the visible ones."""
+    return next(iter(visible_cards()), None)
 
 
 def why_unavailable() -> str | None:

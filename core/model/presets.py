@@ -75,6 +75,7 @@ def preset_model(name: str, dtype: torch.dtype, device: torch.device | str) -> A
 
 def _family_parts(name: str, text: _Text) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Model type, what the family adds to the text's numbers, and the tower's numbers."""
+    vision: dict[str, Any]
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
     if name.startswith("Qwen2-VL"):
         vision = {

@@ -99,6 +99,10 @@ class StepPlan:
         """Optimizer steps an epoch."""
         return steps_per_epoch(len(self.lengths), self.batch)
 
+    def rows_in(self, step: int) -> int:
+        """Samples of all processes in a step."""
+        return len(step_rows(self.seed, step, len(self.lengths), self.batch))
+
     def micro_batches(self, step: int) -> tuple[list[list[int]], bool]:
         """Row indices of each micro-batch of a step, and whether they count.
 

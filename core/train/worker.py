@@ -8,6 +8,8 @@ import importlib.metadata
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from core import lock
@@ -15,7 +17,7 @@ from core.config import RunConfig
 from core.errors import KocrError, StoppedError, UsageError, first_line
 from core.event_log import EventReader, EventWriter
 from core.events import Finished, State, WorkerStarted
-from core.hardware.nvml import auto_card
+from core.hardware.nvml import visible_cards
 from core.launch import busy_message, report_ready
 from core.profile import GIB, Profile, load_profile
 from core.run_dir import RunDir, home
@@ -24,6 +26,10 @@ from core.train.control import AbortedError, Control, Heartbeat
 
 def main(arguments: list[str]) -> int:
     """Works on the run and returns the exit code."""
+    if int(os.environ.get("RANK", "0")) > 0:
+        from core.train import follower
+
+        return follower.main(arguments)
     run = RunDir(Path(arguments[0]))
     try:
         with lock.hold(run.lock_file, lambda pid: busy_message(run, pid)):
@@ -70,10 +76,14 @@ def _try(run: RunDir, attempt: int, events: EventWriter, control: Control) -> Fi
 def _run_phases(run: RunDir, attempt: int, events: EventWriter, control: Control) -> int:
     config = run.config()
     profile = load_profile(config.device.profile)
-    with _hold_card(profile):
+    with contextlib.ExitStack() as leaving:
+        leaving.enter_context(_hold_cards(profile, config.device.processes))
         _announce(config, profile, attempt, events)
         control.check()
+        import torch
+
         from core.hardware.device import open_device, require_device
+        from core.train.crew import choose_card, lead
         from core.train.job import open_job
         from core.train.loop import train
         from core.tune.tuner import tune
@@ -81,6 +91,11 @@ def _run_phases(run: RunDir, attempt: int, events: EventWriter, control: Control
         require_device(profile)
         job = open_job(run, config, profile, events, control)
         certificate = tune(job)
+        crew = leaving.enter_context(
+            lead(run.path, config.device.processes, lambda why: _end_at_once(events, why))
+        )
+        choose_card(crew.rank)
+        crew.join(torch.device(profile.device))
         device = open_device(config.device, profile)
         if device.limit_bytes < certificate.peak_bytes:
             raise KocrError(
@@ -89,7 +104,7 @@ def _run_phases(run: RunDir, attempt: int, events: EventWriter, control: Control
                 "(`kocr-tui doctor` lists who is on it), then resume"
             )
         with device.session():
-            return train(job, certificate, device)
+            return train(job, certificate, device, crew)
 
 
 def _announce(config: RunConfig, profile: Profile, attempt: int, events: EventWriter) -> None:
@@ -106,13 +121,38 @@ def _announce(config: RunConfig, profile: Profile, attempt: int, events: EventWr
     )
 
 
-def _hold_card(profile: Profile) -> contextlib.AbstractContextManager[None]:
-    """One run a card: a second one would take the memory that was certified for the first."""
-    card = auto_card() if profile.device == "cuda" else None
-    if card is None or card.uuid is None:
-        return contextlib.nullcontext()
-    path = home() / "locks" / f"{card.uuid}.lock"
-    return lock.hold(path, lambda pid: f"{card.name}: busy: process {pid} trains on it")
+@contextlib.contextmanager
+def _hold_cards(profile: Profile, processes: int) -> Iterator[None]:
+    """One run a card: a second one would take the memory that was certified for the first.
+
+    Raises UsageError if there are fewer cards than processes.
+    """
+    if profile.device != "cuda":
+        yield
+        return
+    with contextlib.ExitStack() as held:
+        cards = visible_cards()
+        if 0 < len(cards) < processes:
+            raise UsageError(
+                f"device.processes is {processes}, but {len(cards)} cards can be seen; "
+                "take fewer, or look at CUDA_VISIBLE_DEVICES"
+            )
+        for card in cards[:processes]:
+            if card.uuid is not None:
+                path = home() / "locks" / f"{card.uuid}.lock"
+                held.enter_context(lock.hold(path, partial(_card_busy, card.name)))
+        yield
+
+
+def _card_busy(name: str | None, pid: int) -> str:
+    return f"{name}: busy: process {pid} trains on it"
+
+
+def _end_at_once(events: EventWriter, why: str) -> None:
+    """Called from a thread while the main one may wait for a process that is no more."""
+    events.write(_finished("failed", 1, why))
+    events.close()
+    os._exit(1)
 
 
 def _attempts(run: RunDir) -> int:

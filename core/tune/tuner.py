@@ -13,6 +13,7 @@ from core.errors import KocrError
 from core.events import ProbeFinished, ProbeStarted, Setup, Tuned
 from core.profile import GIB
 from core.train.control import Control
+from core.train.crew import environment_alone
 from core.train.job import Job, library_versions
 from core.tune.certificate import (
     Certificate,
@@ -176,7 +177,7 @@ def run_probe(spec: ProbeSpec, control: Control, limit_seconds: float) -> ProbeR
         spec_file, result_file = Path(folder) / "spec.json", Path(folder) / "result.json"
         spec_file.write_bytes(msgspec.json.encode(spec))
         command = [sys.executable, "-P", "-m", "core.tune.probe", str(spec_file), str(result_file)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment_alone()) as process:
             try:
                 _wait(process, control, limit_seconds)
             finally:

@@ -1,0 +1,102 @@
+"""A process that trains with a leader: ``python -m core.train.follower RUN_FOLDER``.
+
+It hears from the leader when to begin, when to take a step and when to leave; what it has to say
+goes to the run's log, and its figures reach people through the leader.
+"""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import torch
+
+from core.config import RunConfig
+from core.errors import KocrError
+from core.event_log import EventWriter
+from core.events import Setup
+from core.hardware.device import open_device
+from core.profile import load_profile
+from core.run_dir import RunDir
+from core.train.control import Control
+from core.train.crew import STARTED_BY_LEADER, Crew, choose_card, launched
+from core.train.job import open_job
+from core.train.learner import Learner
+from core.train.loader import MicroBatch, Replaced
+
+LEAVE = "leave"
+STEP = "step"
+_LEADERS_OWN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Begin(msgspec.Struct, frozen=True, kw_only=True):
+    """The leader's first word: what to train with, and from which checkpoint and step."""
+
+    config: RunConfig
+    setup: Setup
+    step: int
+    checkpoint: str | None
+
+
+def replaced_in(micro_batches: list[MicroBatch]) -> list[Replaced]:
+    """Rows that others stand in for, for the leader to tell."""
+    return [row for micro in micro_batches for row in micro.replaced]
+
+
+def follow(run: RunDir) -> None:
+    """Takes steps until the leader says that it's over."""
+    rank, processes = launched()
+    crew = Crew(rank, processes)
+    choose_card(rank)
+    profile = load_profile(run.config().device.profile)
+    crew.join(torch.device(profile.device))
+    begin = crew.hear()
+    if begin == LEAVE:
+        return
+    nowhere = EventWriter(Path(os.devnull))
+    job = open_job(run, begin.config, profile, nowhere, Control(run, nowhere))
+    device = open_device(begin.config.device, profile)
+    with device.session():
+        learner = Learner(job, begin.setup, device, crew)
+        learner.parts.model.train()
+        if begin.checkpoint is not None:
+            learner.read(Path(begin.checkpoint))
+        _take_steps(learner, crew, begin.step)
+        learner.flush()
+
+
+def _take_steps(learner: Learner, crew: Crew, start: int) -> None:
+    arriving = learner.steps_from(start)
+    for step in range(start, learner.steps):
+        micro_batches = next(arriving)
+        if crew.hear() == LEAVE:
+            return
+        crew.gather(replaced_in(micro_batches))
+        learner.learn(step, micro_batches)
+    crew.hear()
+
+
+def _leave_with_leader() -> None:
+    """Ends this process when the leader's end of standard input closes, however it died."""
+    if not os.read(0, 1):
+        os._exit(0)
+
+
+def main(arguments: list[str]) -> int:
+    """Follows; an error is one line in the log."""
+    for number in _LEADERS_OWN:
+        signal.signal(number, signal.SIG_IGN)
+    if STARTED_BY_LEADER in os.environ:
+        threading.Thread(target=_leave_with_leader, daemon=True).start()
+    try:
+        follow(RunDir(Path(arguments[0])))
+    except KocrError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

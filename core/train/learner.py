@@ -1,0 +1,134 @@
+"""What every process does in a run: its share of each optimizer step."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from core.events import Log, Setup
+from core.hardware.device import Device
+from core.model.families.family import trains_vision
+from core.model.flops import StepFlops
+from core.model.lora import read_adapter, save_adapter
+from core.train import checkpoint
+from core.train.crew import Crew
+from core.train.features import FeatureWriter, open_features, token_bytes
+from core.train.gate import GradientGate
+from core.train.job import Job
+from core.train.loader import MicroBatch, load_steps
+from core.train.optimizer import read_optimizer, save_optimizer
+from core.train.progress import Speed
+from core.train.schedule import learning_rate
+from core.train.self_tests import try_fast_paths
+from core.train.setup import build
+from core.train.step import StepOutcome, run_step
+
+
+class Learner:
+    """Model, optimizer and data of one process; knows no clock, no validation, no requests."""
+
+    def __init__(self, job: Job, setup: Setup, device: Device, crew: Crew) -> None:
+        config = job.config
+        self._job = job
+        self._device = device
+        self._max_pixels = setup.max_pixels
+        fast = try_fast_paths(device, nf4=job.precision.weights == "nf4")
+        for sentence in fast.fallbacks:
+            job.events.write(Log(level="warning", message=sentence))
+        self.parts = build(
+            config.model,
+            job.precision,
+            job.family,
+            job.processing.pixels,
+            config.lora,
+            config.train,
+            device,
+            fast,
+        )
+        self._gate = GradientGate(self.parts.parameters)
+        self._plan = replace(
+            job.step_plan(setup.max_pixels, setup.micro_batch_tokens),
+            rank=crew.rank,
+            processes=crew.processes,
+        )
+        self.steps_an_epoch = self._plan.steps_an_epoch
+        self.steps = self.steps_an_epoch * config.train.epochs
+        a_token = token_bytes(self.parts.base)
+        self._features, said = open_features(job, setup.max_pixels, a_token)
+        if said is not None:
+            job.events.write(Log(level="info", message=said))
+        self._writer = FeatureWriter(self._features, device) if self._features else None
+
+    def read(self, path: Path) -> None:
+        """Goes back to a checkpoint that was verified."""
+        read_adapter(self.parts.model, path / checkpoint.ADAPTER_FOLDER)
+        optimizer = self.parts.optimizer
+        read_optimizer(optimizer, self.parts.parameters, path / checkpoint.OPTIMIZER_FILE)
+        self._device.count(value for kept in optimizer.state.values() for value in kept.values())
+        scaler = checkpoint.read_state(path).scaler
+        if scaler:
+            self.parts.scaler.load_state_dict(scaler)
+
+    def write(self, folder: Path) -> None:
+        """Adapter and optimizer into a checkpoint's folder."""
+        save_adapter(self.parts.model, folder / checkpoint.ADAPTER_FOLDER)
+        save_optimizer(
+            self.parts.optimizer, self.parts.parameters, folder / checkpoint.OPTIMIZER_FILE
+        )
+
+    def rows_in(self, step: int) -> int:
+        """Samples of all processes in a step (from 0)."""
+        return self._plan.rows_in(step)
+
+    def steps_from(self, start: int) -> Iterator[list[MicroBatch]]:
+        """This process's micro-batches of every step from ``start`` (from 0) on, in order."""
+        return load_steps(
+            self._job.train_rows,
+            self._job.processing.encoder(self._max_pixels, self._features),
+            self._job.processing.pad_token_id,
+            self._job.tower,
+            self._plan,
+            start=start,
+            stop=self.steps,
+            workers=min(self._job.config.train.loader_workers, os.cpu_count() or 1),
+            pin_memory=self._device.torch_device.type == "cuda",
+        )
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step (from 0)."""
+        train = self._job.config.train
+        return learning_rate(step, self.steps, train.learning_rate, train.warmup_ratio)
+
+    def learn(self, step: int, micro_batches: list[MicroBatch]) -> StepOutcome:
+        """One optimizer step (from 0), together with the other processes."""
+        train = self._job.config.train
+        outcome = run_step(
+            self.parts,
+            micro_batches,
+            seed=train.seed * 1_000_003 + step,
+            learning_rate=self.rate(step),
+            max_grad_norm=train.max_grad_norm,
+            keep=self._writer.keep if self._writer is not None else None,
+            after_backward=None if self._gate.passed else self._check_gradients,
+        )
+        if self._writer is not None and self._writer.failure is not None:
+            self._job.events.write(Log(level="warning", message=self._writer.failure))
+            self._writer = None
+        return outcome
+
+    def flush(self) -> None:
+        """Writes image features that wait to be cached."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    def speed(self) -> Speed:
+        """For figures of utilisation, where the profile knows the card's peak."""
+        vision = trains_vision(self._job.config.lora.targets)
+        profile = self._job.profile
+        peaks = {"bf16": profile.bf16_tflops, "fp16": profile.fp16_tflops}
+        peak = peaks.get(self._job.precision.compute)
+        flops = StepFlops.of(self.parts.base, trains_vision=vision)
+        return Speed(flops, peak * 1e12 if peak is not None else None)
+
+    def _check_gradients(self) -> None:
+        self._gate.check(scaled=self.parts.scaler.is_enabled())
