@@ -37,6 +37,7 @@ class Box:
 
     home: Path
     config: RunConfig
+    certificate: str = "certificate.json"
 
     @property
     def runs(self) -> Path:
@@ -64,7 +65,8 @@ class Box:
     def new_run(self) -> RunDir:
         """A run that has its certificate already, so that it starts to train at once."""
         run = create_run(self.runs, self.config)
-        shutil.copy(self.home / "certificate.json", run.certificate_file)
+        if (self.home / self.certificate).exists():
+            shutil.copy(self.home / self.certificate, run.certificate_file)
         return run
 
     def status(self, run: RunDir) -> dict[str, Any]:

@@ -1,0 +1,197 @@
+"""The same samples trained by other trainers: transformers' Trainer, and TRL's SFTTrainer.
+
+They are given samples that are tokenized and patched already, so that only the step is compared;
+their photos would otherwise go through transformers' image processors in the same process.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from core.data.samples import Sample
+from core.model.pixels import PixelValues
+
+RANK = 16
+
+
+class PreparedRows(Dataset[dict[str, torch.Tensor]]):
+    """Samples as a processor would hand them to the stock model, in order, over and over."""
+
+    def __init__(self, samples: Sequence[Sample], pixels: PixelValues, length: int) -> None:
+        self._rows = [_row(sample, pixels) for sample in samples]
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return self._rows[index % len(self._rows)]
+
+
+def _row(sample: Sample, pixels: PixelValues) -> dict[str, torch.Tensor]:
+    ids = torch.from_numpy(sample.token_ids)
+    labels = ids.clone()
+    labels[: len(sample) - sample.label_tokens] = -100
+    types = torch.zeros_like(ids)
+    types[sample.image_start : sample.image_start + sample.image_tokens] = 1
+    return {
+        "input_ids": ids,
+        "labels": labels,
+        "mm_token_type_ids": types,
+        "pixel_values": pixels(torch.from_numpy(sample.patches), torch.float32),
+        "image_grid_thw": torch.tensor([sample.grid]),
+    }
+
+
+def pad(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The usual padding collator: every row as long as the longest."""
+    longest = max(len(row["input_ids"]) for row in rows)
+
+    def padded(name: str, value: int) -> torch.Tensor:
+        filled = torch.full((len(rows), longest), value)
+        for place, row in enumerate(rows):
+            filled[place, : len(row[name])] = row[name]
+        return filled
+
+    lengths = torch.tensor([len(row["input_ids"]) for row in rows])
+    return {
+        "input_ids": padded("input_ids", 0),
+        "labels": padded("labels", -100),
+        "mm_token_type_ids": padded("mm_token_type_ids", 0),
+        "attention_mask": (torch.arange(longest)[None] < lengths[:, None]).long(),
+        "pixel_values": torch.cat([row["pixel_values"] for row in rows]),
+        "image_grid_thw": torch.cat([row["image_grid_thw"] for row in rows]),
+    }
+
+
+def lora(targets: str) -> LoraConfig:
+    """What both sides train."""
+    return LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets, task_type="CAUSAL_LM")
+
+
+class Clock(TrainerCallback):
+    """When each optimizer step ended, and what it lost."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+        self.losses: list[float] = []
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+    def on_log(self, *_: Any, logs: dict[str, Any] | None = None, **__: Any) -> None:
+        if logs and "loss" in logs:
+            self.losses.append(float(logs["loss"]))
+
+    def seconds(self) -> list[float]:
+        """Of each step but the first."""
+        return np.diff(self.ends)[1:].tolist()
+
+
+def _settings(folder: str, batch: int, micro_batch: int, steps: int) -> dict[str, Any]:
+    cuda = torch.cuda.is_available()
+    return {
+        "output_dir": folder,
+        "per_device_train_batch_size": micro_batch,
+        "gradient_accumulation_steps": batch // micro_batch,
+        "max_steps": steps,
+        "learning_rate": 1e-4,
+        "max_grad_norm": 1.0,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": cuda,
+        "use_cpu": not cuda,
+        "bf16": cuda,
+        "disable_tqdm": True,
+        "gradient_checkpointing": False,
+        "train_sampling_strategy": "sequential",
+    }
+
+
+def train_with_trainer(
+    model: Any,
+    targets: str,
+    rows: PreparedRows,
+    *,
+    batch: int,
+    micro_batch: int,
+    steps: int,
+    settings: dict[str, Any] | None = None,
+) -> Clock:
+    """transformers' Trainer around peft's model."""
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            **_settings(folder, batch, micro_batch, steps) | (settings or {})
+        )
+        trainer = Trainer(
+            get_peft_model(model, lora(targets)),
+            arguments,
+            data_collator=pad,
+            train_dataset=rows,
+            callbacks=[clock],
+        )
+        trainer.train()
+    return clock
+
+
+def train_with_trl(
+    model: Any,
+    targets: str,
+    rows: PreparedRows,
+    *,
+    batch: int,
+    micro_batch: int,
+    steps: int,
+    settings: dict[str, Any] | None = None,
+) -> Clock:
+    """TRL's SFTTrainer with its chunked loss (its default) on completion labels alone."""
+    from trl import SFTConfig, SFTTrainer
+
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = SFTConfig(
+            **_settings(folder, batch, micro_batch, steps) | (settings or {}),
+            max_length=None,
+            loss_type="nll",
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )
+        trainer = SFTTrainer(
+            get_peft_model(model, lora(targets)),
+            arguments,
+            data_collator=pad,
+            train_dataset=rows,
+            processing_class=_no_processing(),
+            callbacks=[clock],
+        )
+        trainer.train()
+    return clock
+
+
+def _no_processing() -> Any:
+    """A tokenizer only because SFTTrainer asks for one: rows are prepared already."""
+    from core.demo.base_model import build_tokenizer
+
+    return build_tokenizer()
+
+
+Train = Callable[..., Clock]
+PEERS: dict[str, Train] = {"Trainer + peft": train_with_trainer}
+try:
+    import trl
+
+    PEERS[f"TRL {trl.__version__} SFTTrainer"] = train_with_trl
+except ImportError:
+    pass
