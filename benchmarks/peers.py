@@ -34,6 +34,20 @@ class PreparedRows(Dataset[dict[str, torch.Tensor]]):
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         return self._rows[index % len(self._rows)]
 
+    def as_numbers(self) -> Any:
+        """A datasets.Dataset of row numbers, where a trainer insists on one; see ``collate``."""
+        import pyarrow
+        from datasets import Dataset as NumberedRows
+        from datasets.table import InMemoryTable
+
+        numbers = pyarrow.table({"number": list(range(self._length))})
+        # Left to itself it makes a fingerprint by pickling, which not every version can.
+        return NumberedRows(InMemoryTable(numbers), fingerprint="rows")
+
+    def collate(self, numbers: Sequence[dict[str, int]]) -> dict[str, torch.Tensor]:
+        """The padded rows of those numbers."""
+        return pad([self[row["number"]] for row in numbers])
+
 
 def _row(sample: Sample, pixels: PixelValues) -> dict[str, torch.Tensor]:
     ids = torch.from_numpy(sample.token_ids)
@@ -171,8 +185,8 @@ def train_with_trl(
         trainer = SFTTrainer(
             get_peft_model(model, lora(targets)),
             arguments,
-            data_collator=pad,
-            train_dataset=rows,
+            data_collator=rows.collate,
+            train_dataset=rows.as_numbers(),
             processing_class=_no_processing(),
             callbacks=[clock],
         )

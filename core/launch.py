@@ -87,6 +87,16 @@ def prepare_demo() -> RunConfig:
     return read_config(Path(folder) / "demo.toml")
 
 
+def fill_cache(run_or_config: Path) -> int:
+    """Fills the vision-feature cache in the foreground and returns the exit code."""
+    command = [sys.executable, "-P", "-m", "core.train.fill", str(run_or_config)]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, env=_environment()) as filling:
+        while True:
+            # Ctrl-C reaches both; the filler ends by itself once it has kept what it has.
+            with contextlib.suppress(KeyboardInterrupt):
+                return filling.wait()
+
+
 def _environment() -> dict[str, str]:
     """The allocator is set before torch is imported; NVML counts cards by PCI bus, so CUDA must."""
     return {**_DEFAULTS, **os.environ}

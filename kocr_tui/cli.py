@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run_commands(commands, common)
     _add_convert(commands, common)
     _add_check(commands, common)
+    _add_cache(commands, common)
     doctor = _add(commands, common, "doctor", "what this box can do, what is wrong, what to type")
     _add_json(doctor)
     return parser
@@ -189,6 +190,21 @@ def _add_check(
     )
     parser.add_argument("--strict", action="store_true", help="let warnings fail, too")
     _add_json(parser)
+
+
+def _add_cache(
+    commands: "Commands",
+    common: argparse.ArgumentParser,
+) -> None:
+    text = "compute the image features of all training photos ahead of training, and keep them"
+    parser = _add(commands, common, "cache", text)
+    parser.epilog = (
+        "worth it before several epochs or several runs at one pixel budget; "
+        "train.feature_cache_gib bounds the disk"
+    )
+    parser.add_argument(
+        "run", metavar="RUN|CONFIG", help="a run that was tuned, or a TOML with tune.max_pixels"
+    )
 
 
 def _add_run_commands(

@@ -15,7 +15,7 @@ from core import toml_file
 from core.config import RunConfig, read_config, resolve_paths
 from core.errors import KocrError, UsageError
 from core.events import Request
-from core.launch import launch, prepare_demo
+from core.launch import busy_message, fill_cache, launch, prepare_demo
 from core.profile import load_profile
 from core.run_dir import RunDir, create_run, find_run, list_runs, runs_folder
 from core.run_state import RunWatch, watch
@@ -121,6 +121,17 @@ def check(options: argparse.Namespace) -> int:
     from kocr_tui.check_command import run
 
     return run(options)
+
+
+def cache(options: argparse.Namespace) -> int:
+    """Fills the vision-feature cache of a run or of a config."""
+    if options.run.endswith(".toml"):
+        _refuse_what_is_not_there(read_config(Path(options.run)))
+        return fill_cache(Path(options.run))
+    run = find_run(runs_folder(options.runs), options.run)
+    if (pid := run.worker_pid()) is not None:
+        raise UsageError(busy_message(run, pid))
+    return fill_cache(run.path)
 
 
 def doctor(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from core.events import (
     DataOpened,
     Finished,
     Log,
+    ModelOpened,
     Predicted,
     ProbeFinished,
     ProbeStarted,
@@ -90,11 +91,18 @@ class _Printer:
         if line is not None:
             print(line, flush=True)
 
-    def _line(self, event: AnyEvent) -> str | None:  # noqa: PLR0911 - one line a kind
+    def _line(self, event: AnyEvent) -> str | None:  # noqa: PLR0911, PLR0912 - one line a kind
         match event:
             case WorkerStarted():
                 return say(
                     "plain.started", device=event.card, memory=fmt.size(event.capacity_bytes)
+                )
+            case ModelOpened():
+                return say(
+                    "plain.model",
+                    path=fmt.visible(event.path),
+                    weights=event.weights,
+                    size=fmt.size(event.weight_bytes),
                 )
             case DataOpened():
                 return say(

@@ -41,7 +41,8 @@ class FeatureStore:
         self.folder = folder
         self.token_bytes = token_bytes
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _VALUES).touch()
+        if not (folder / _VALUES).exists():
+            (folder / _VALUES).touch()
         # A connection or a mapping must not cross into a forked loader process.
         self._owner: int | None = None
         self._database: sqlite3.Connection | None = None

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from core.errors import KocrError
 from core.events import Log, Setup
 from core.hardware.device import Device
 from core.model.families.family import trains_vision
@@ -25,9 +26,15 @@ from core.train.step import StepOutcome, run_step
 
 
 class Learner:
-    """Model, optimizer and data of one process; knows no clock, no validation, no requests."""
+    """Model, optimizer and data of one process; knows no clock, no validation, no requests.
 
-    def __init__(self, job: Job, setup: Setup, device: Device, crew: Crew) -> None:
+    ``features`` is the cache of image features, None where none is used; ``cache_words`` say why,
+    or where it is. It may be filled ``ahead`` of a run of one epoch too.
+    """
+
+    def __init__(
+        self, job: Job, setup: Setup, device: Device, crew: Crew, *, ahead: bool = False
+    ) -> None:
         config = job.config
         self._job = job
         self._device = device
@@ -54,10 +61,10 @@ class Learner:
         self.steps_an_epoch = self._plan.steps_an_epoch
         self.steps = self.steps_an_epoch * config.train.epochs
         a_token = token_bytes(self.parts.base)
-        self._features, said = open_features(job, setup.max_pixels, a_token)
-        if said is not None:
-            job.events.write(Log(level="info", message=said))
-        self._writer = FeatureWriter(self._features, device) if self._features else None
+        self.features, self.cache_words = open_features(job, setup.max_pixels, a_token, ahead=ahead)
+        if self.cache_words is not None:
+            job.events.write(Log(level="info", message=self.cache_words))
+        self._writer = FeatureWriter(self.features, device) if self.features is not None else None
 
     def read(self, path: Path) -> None:
         """Goes back to a checkpoint that was verified."""
@@ -84,7 +91,7 @@ class Learner:
         """This process's micro-batches of every step from ``start`` (from 0) on, in order."""
         return load_steps(
             self._job.train_rows,
-            self._job.processing.encoder(self._max_pixels, self._features),
+            self._job.processing.encoder(self._max_pixels, self.features),
             self._job.processing.pad_token_id,
             self._job.tower,
             self._plan,
@@ -115,6 +122,18 @@ class Learner:
             self._job.events.write(Log(level="warning", message=self._writer.failure))
             self._writer = None
         return outcome
+
+    def look(self, micro_batches: list[MicroBatch]) -> None:
+        """Computes and caches what features the micro-batches lack; learns nothing."""
+        while micro_batches:
+            micro = micro_batches.pop(0)
+            if micro.batch.layout is None or self._writer is None:
+                continue
+            batch = micro.batch.to(self._device.torch_device)
+            self._device.count(batch.tensors())
+            self._writer.keep(micro, self.parts.forward.image_features(batch))
+            if self._writer.failure is not None:
+                raise KocrError(self._writer.failure)
 
     def flush(self) -> None:
         """Writes image features that wait to be cached."""

@@ -35,9 +35,13 @@ class Precision:
 
 @dataclass(frozen=True)
 class Trainable:
-    """Everything that a training step touches; lives on the device."""
+    """Everything that a training step touches; lives on the device.
+
+    ``step_forward`` is ``forward`` as a step calls it, together with other processes if need be.
+    """
 
     model: PeftModel
+    forward: TrainingForward
     step_forward: Any
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -100,6 +104,7 @@ def assemble(
     forward = TrainingForward(adapted, pixels, trains_vision=vision)
     return Trainable(
         model=adapted,
+        forward=forward,
         step_forward=accelerator.prepare(forward),
         optimizer=make_optimizer(parameters, train, fused=fast.fused),
         scaler=torch.amp.GradScaler(device.torch_device.type, enabled=precision.compute == "fp16"),

@@ -1,0 +1,64 @@
+"""Image features are computed once: in the first epoch, or ahead of training."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from e2e_box import Box, write_config
+
+from core.data.feature_store import FeatureStore
+from core.run_dir import RunDir
+from core.run_state import watch
+
+pytestmark = pytest.mark.e2e
+PHOTOS = 48
+replace = msgspec.structs.replace
+
+
+def stores(home: Path) -> list[Path]:
+    return sorted((home / "cache" / "features").iterdir())
+
+
+def test_the_first_epoch_fills_the_cache(box: Box, finished: RunDir) -> None:
+    said = [line.message for line in watch(finished).state.log]
+    assert any(line.startswith("image features are cached in ") for line in said)
+    assert max(len(FeatureStore(folder, 640)) for folder in stores(box.home)) == PHOTOS
+
+
+def test_it_can_be_filled_ahead_and_trained_from(box: Box, tmp_path: Path) -> None:
+    config = replace(box.config, train=replace(box.config.train, epochs=1))
+    elsewhere = Box(tmp_path, config)
+    file = write_config(tmp_path / "run.toml", config)
+    done = elsewhere.kocr("cache", str(file))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith(f"{PHOTOS} photos, ")
+    [folder] = stores(tmp_path)
+    before = (folder / "features.bin").stat()
+    again = elsewhere.kocr("cache", str(file))
+    assert again.returncode == 0, again.stderr
+    trained = elsewhere.kocr("train", "-c", str(file), "--headless")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    after = (folder / "features.bin").stat()
+    assert (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        ({"train": {"feature_cache_gib": 1e-6}}, 1, "over train.feature_cache_gib"),
+        ({"train": {"feature_cache_gib": 0.0}}, 1, "train.feature_cache_gib is 0"),
+        ({"lora": {"targets": "all"}}, 1, "image features change in training"),
+        ({"tune": {"max_pixels": None}}, 2, "the pixel budget isn't known yet"),
+    ],
+)
+def test_what_cannot_be_cached_is_told_in_one_line(
+    box: Box, tmp_path: Path, change: dict[str, dict[str, object]], code: int, words: str
+) -> None:
+    config = box.config
+    for section, fields in change.items():
+        config = replace(config, **{section: replace(getattr(config, section), **fields)})
+    done = Box(tmp_path, config).kocr("cache", str(write_config(tmp_path / "run.toml", config)))
+    assert done.returncode == code
+    [line] = done.stderr.strip().splitlines()[-1:]
+    assert words in line
+    assert "Traceback" not in done.stderr
