@@ -35,7 +35,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """One way to train: weights, LoRA, batch and pixel budget, and what it costs.
 
     ``max_pixels`` is the pixel budget an image; ``image_tokens`` the most image tokens that
-    it allows; ``micro_batch_tokens`` the tokens of the worst micro-batch, padding included.
+    it allows; ``text_tokens`` the most that a sample's text has (0: not known);
+    ``micro_batch_tokens`` the tokens of the worst micro-batch.
     """
 
     weights: str
@@ -45,6 +46,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     micro_batch_tokens: int
     max_pixels: int
     image_tokens: int
+    text_tokens: int = 0
     peak_gib: float | None = None
     headroom_gib: float | None = None
     samples_per_s: float | None = None

@@ -11,7 +11,7 @@ from core.config import RunConfig
 from core.data.dataset import SignRows
 from core.data.survey import open_rows
 from core.event_log import EventReader, EventWriter
-from core.events import DataOpened, Log, ModelOpened, RowSetAside
+from core.events import DataOpened, Log, ModelOpened, RowSetAside, Setup
 from core.model.families.family import Family
 from core.model.load import check_weights_fit, open_config, pin, weight_bytes
 from core.model.processing import Processing, load_processing
@@ -53,15 +53,16 @@ class Job:
         """Memory that the run may take, in bytes."""
         return self.profile.limit_bytes(self.config.device.capacity_gib)
 
-    def step_plan(self, max_pixels: int, micro_batch_tokens: int) -> StepPlan:
-        """Which rows make up each step at a pixel budget, for a process that trains alone."""
+    def step_plan(self, setup: Setup) -> StepPlan:
+        """Which rows make up each step of a setup, for a process that trains alone."""
         return StepPlan.of(
             self.train_rows,
             self.processing,
-            max_pixels,
+            setup.max_pixels,
+            text_tokens=setup.text_tokens,
             seed=self.config.train.seed,
             batch=self.config.train.batch,
-            budget=micro_batch_tokens,
+            budget=setup.micro_batch_tokens,
         )
 
     def tell_set_aside(

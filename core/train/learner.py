@@ -53,11 +53,7 @@ class Learner:
             fast,
         )
         self._gate = GradientGate(self.parts.parameters)
-        self._plan = replace(
-            job.step_plan(setup.max_pixels, setup.micro_batch_tokens),
-            rank=crew.rank,
-            processes=crew.processes,
-        )
+        self._plan = replace(job.step_plan(setup), rank=crew.rank, processes=crew.processes)
         self.steps_an_epoch = self._plan.steps_an_epoch
         self.steps = self.steps_an_epoch * config.train.epochs
         a_token = token_bytes(self.parts.base)

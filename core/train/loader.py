@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -86,13 +87,24 @@ class StepPlan:
 
     @classmethod
     def of(
-        cls, rows: SignRows, processing: Processing, max_pixels: int, **settings: int
+        cls,
+        rows: SignRows,
+        processing: Processing,
+        max_pixels: int,
+        *,
+        text_tokens: int = 0,
+        **settings: int,
     ) -> "StepPlan":
-        """For rows at a pixel budget; ``settings`` are the other fields."""
+        """For rows at a pixel budget, none with more ``text_tokens`` than that (0: not known).
+
+        ``settings`` are the other fields.
+        """
         images = rows.image_tokens(processing.geometry, max_pixels)
         template = processing.text.token_count("", "")
         # A byte-level tokenizer makes no more tokens of a text than it has bytes.
-        return cls(lengths=images + rows.text_bytes + template, **settings)
+        texts = rows.text_bytes + template
+        known = np.minimum(texts, text_tokens) if text_tokens else texts
+        return cls(lengths=images + known, **settings)
 
     @property
     def steps_an_epoch(self) -> int:

@@ -157,6 +157,9 @@ class _Search:
             micro_batch_tokens=0,
             max_pixels=max_pixels,
             image_tokens=image_tokens,
+            text_tokens=self._job.processing.text.token_count(
+                self._extremes.prompt, self._extremes.answer
+            ),
         )
 
     def _nothing_fits(self) -> str:
