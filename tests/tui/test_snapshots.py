@@ -113,7 +113,7 @@ def test_ended(snap_compare: SnapCompare, state: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_new_run(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
-    before = ready("No runs", keys=("n",), then=("micro-batch",))
+    before = ready("No runs", keys=("n",), then=("tokens at a time",))
     assert snap_compare(app_of(), terminal_size=size, run_before=before)
 
 
