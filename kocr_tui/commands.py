@@ -136,18 +136,17 @@ def cache(options: argparse.Namespace) -> int:
 
 def doctor(options: argparse.Namespace) -> int:
     """What this box can do; exit code 1 if something is wrong that stops training."""
+    import json
+
     from core.hardware.doctor import examine
+    from kocr_tui.doctor_report import findings_text
 
     findings = examine(runs_folder(options.runs))
     if options.json:
-        print(report.as_json([report.plain(finding) for finding in findings]))
+        # In ASCII, since a locale that can't show more is one of the findings.
+        print(json.dumps([report.plain(finding) for finding in findings]))
     else:
-        marks = {"ok": "✓", "warning": "!", "failure": "✗"}
-        columns = max(fmt.width(finding.check) for finding in findings)
-        for finding in findings:
-            print(f"{marks[finding.state]} {fmt.pad(finding.check, columns)}  {finding.detail}")
-            if finding.fix:
-                print(f"  {' ' * columns}  → {finding.fix}")
+        print(findings_text(findings))
     return 1 if any(finding.state == "failure" for finding in findings) else 0
 
 

@@ -1,32 +1,19 @@
-"""The doctor's checks, on pretended boxes and pretended file systems."""
+"""The doctor on whole pretended boxes, through the real pynvml binding."""
 
-import os
-import shutil
-from importlib import metadata
 from pathlib import Path
-from types import SimpleNamespace
 
 import msgspec
 import pytest
 from fake_nvml import build, run
 
-from core.hardware import doctor
-from core.hardware.doctor import MATMUL, NF4, VARLEN, Finding
-from core.hardware.nvml import Card
+from core.hardware.doctor import Finding
 
 EXAMINE = (
-    "import msgspec; from core.hardware.doctor import examine;"
-    "print(msgspec.json.encode(examine()).decode())"
+    "import msgspec; from pathlib import Path; from core.hardware.doctor import examine;"
+    "print(msgspec.json.encode(examine({arguments})).decode())"
 )
-CARD = Card(
-    index=0,
-    uuid="GPU-1",
-    name="NVIDIA GeForce RTX 4090",
-    total_bytes=24564 * 2**20,
-    free_bytes=23 * 2**30,
-    cuda_version="12.8",
-    compute_capability=(8, 9),
-)
+FIRST_SLICE = "MIG-a1000000-0000-0000-0000-000000000005"
+SECOND_SLICE = "MIG-a1000000-0000-0000-0000-000000000010"
 
 
 @pytest.fixture(scope="module")
@@ -34,29 +21,64 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("nvml"))
 
 
-def examine(library: Path, box: str, **environment: str) -> dict[str, Finding]:
-    out = run(library, box, EXAMINE, **environment)
+def examine(library: Path, box: str, arguments: str = "", **environment: str) -> dict[str, Finding]:
+    out = run(library, box, EXAMINE.format(arguments=arguments), **environment)
     findings = msgspec.json.decode(out, type=list[Finding])
     assert len({finding.check for finding in findings}) == len(findings)
     for finding in findings:
         assert "\n" not in finding.detail
         assert finding.detail
+        assert finding.fix is not None or finding.state != "failure"
     return {finding.check: finding for finding in findings}
 
 
 def test_a_box_with_a_4090_and_a_desktop(library: Path) -> None:
     found = examine(library, "desktop4090")
-    assert found["GPU"] == Finding(
-        "GPU",
-        "ok",
-        "NVIDIA GeForce RTX 4090, 23.2 GiB of 24.0 GiB free, driver 570.133.07 (CUDA 12.8)",
-    )
+    detail = "NVIDIA GeForce RTX 4090, 23.2 GiB of 24.0 GiB free, drives a display"
+    assert found["GPU"] == Finding("GPU", "ok", detail)
+    assert found["driver"] == Finding("driver", "ok", "570.133.07, runs CUDA up to 12.8")
     assert found["profile"] == Finding("profile", "ok", "rtx4090: 23.5 GiB, 1.7 left free")
+    assert found["other processes"] == Finding("other processes", "ok", "1700 Xorg (0.4 GiB)")
+    assert found["MIG"] == Finding("MIG", "ok", "this card has none")
+    assert found["throttling"].detail == "none (41 °C, 22 of 450 W, 210 of 3,105 MHz)"
+    assert found["Xid errors"].state == "ok"
+    assert found["not told"] == Finding("not told", "info", "by card and driver: ECC errors")
+    assert found["Python"].state == "ok"
+    assert "memory errors" not in found
+    assert "WSL" not in found
+
+
+def test_a_busy_card_with_tenants_that_is_too_hot(library: Path) -> None:
+    found = examine(library, "busy4090")
     others = found["other processes"]
     assert others.state == "warning"
     assert "4242 python3.11 (9.0 GiB), 1700 Xorg (0.4 GiB), 999 ? (? GiB)" in others.detail
     assert others.fix == "kill 4242 999  (only if they are yours)"
-    assert found["Python"].state == "ok"
+    assert found["throttling"].state == "warning"
+    assert found["throttling"].detail == (
+        "power cap, hardware slowdown, too hot (hardware), reason 0x1000"
+        " (88 °C, 449 of 450 W, 1,410 of 3,105 MHz)"
+    )
+    assert "memory of each process" in found["not told"].detail
+
+
+def test_a_card_that_tells_little_is_examined_all_the_same(library: Path) -> None:
+    found = examine(library, "bare")
+    detail = "the driver does not tell; 0.1 GiB of memory are in use"
+    assert found["other processes"] == Finding("other processes", "info", detail, "nvidia-smi")
+    assert found["not told"].state == "info"
+    assert "utilisation, temperature, power, power limit" in found["not told"].detail
+    assert {"throttling", "memory errors", "Xid errors"}.isdisjoint(found)
+
+
+def test_a_power_cap_is_information_and_memory_errors_are_a_warning(library: Path) -> None:
+    first = examine(library, "two", CUDA_VISIBLE_DEVICES="0")
+    assert first["throttling"].state == "info"
+    assert first["throttling"].detail.startswith("power cap (35 °C, 52 of 400 W")
+    assert first["memory errors"] == Finding("memory errors", "ok", "none uncorrected")
+    second = examine(library, "two", CUDA_VISIBLE_DEVICES="1")
+    assert second["memory errors"].state == "warning"
+    assert second["memory errors"].detail == "3 uncorrected since the driver was loaded"
 
 
 def test_a_box_without_a_driver_is_honest_about_it(library: Path) -> None:
@@ -72,17 +94,72 @@ def test_a_box_without_a_driver_is_honest_about_it(library: Path) -> None:
     assert "other processes" not in found
 
 
-def test_hidden_unknown_and_lost_cards(library: Path, tmp_path: Path) -> None:
+def test_hidden_and_lost_cards(library: Path) -> None:
     hidden = examine(library, "two", CUDA_VISIBLE_DEVICES="")["GPU"]
     assert hidden.fix == "unset CUDA_VISIBLE_DEVICES"
-    assert examine(library, "lost")["GPU"] == Finding(
-        "GPU", "failure", "GPU 0 no longer answers", "sudo reboot"
-    )
+    lost = examine(library, "lost")
+    assert lost["GPU"] == Finding("GPU", "failure", "GPU 0 no longer answers", "sudo reboot")
+    assert {"profile", "MIG", "not told"}.isdisjoint(lost)
+
+
+def test_several_kinds_of_card_are_counted_in_two_ways(library: Path) -> None:
     two = examine(library, "two", CUDA_VISIBLE_DEVICES="1")
     assert two["profile"].detail.startswith("a100-80gb")
+    assert two["MIG"].detail == "off: the whole card is used"
     assert two["GPU order"].fix == "export CUDA_DEVICE_ORDER=PCI_BUS_ID"
     ordered = examine(library, "two", CUDA_DEVICE_ORDER="PCI_BUS_ID")
     assert "GPU order" not in ordered
+
+
+def test_a_cut_card_whose_slice_nobody_chose(library: Path) -> None:
+    found = examine(library, "mig")
+    assert found["MIG"] == Finding(
+        "MIG",
+        "warning",
+        f"on, and CUDA takes the first slice of: {FIRST_SLICE} (4.8 GiB), {SECOND_SLICE} (9.6 GiB)",
+        f"export CUDA_VISIBLE_DEVICES={FIRST_SLICE}",
+    )
+    assert "4.7 GiB of 4.8 GiB free" in found["GPU"].detail
+    assert found["not told"].detail == "by card and driver: utilisation"
+
+
+def test_a_slice_that_was_chosen_is_all_right(library: Path) -> None:
+    found = examine(library, "mig", CUDA_VISIBLE_DEVICES=SECOND_SLICE)
+    assert found["MIG"] == Finding("MIG", "ok", f"the slice {SECOND_SLICE} is used")
+    assert found["other processes"].detail.endswith("4242 python3.11 (2.0 GiB)")
+
+
+def test_mig_mode_without_slices_leaves_no_gpu(library: Path) -> None:
+    found = examine(library, "uncut")
+    detail = "no GPU: GPU 0 is in MIG mode and has no slices"
+    assert found["GPU"] == Finding("GPU", "warning", detail, "sudo nvidia-smi -i 0 -mig 0")
+
+
+def test_xid_errors_while_the_doctor_looks_are_a_failure(library: Path) -> None:
+    code = """
+import msgspec, pynvml
+from core.hardware.doctor.gpu import xid_errors
+from core.hardware.nvml import Monitor
+with Monitor() as monitor:
+    (card,) = monitor.cards()
+    monitor.xid_errors(card.uuid)
+    for code in (31, 31, 79):
+        pynvml.nvmlLib.fake_nvml_xid(code)
+    print(msgspec.json.encode(list(xid_errors(monitor, card))).decode())
+"""
+    (finding,) = msgspec.json.decode(run(library, "desktop4090", code), type=list[Finding])
+    assert finding.state == "failure"
+    assert finding.detail.endswith(": 31 (memory page fault), 79 (fallen off the bus)")
+
+
+def test_linux_inside_windows(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/dxg").write_bytes(b"")
+    found = examine(library, "bare", f"root=Path({str(tmp_path)!r})")
+    assert found["WSL"].state == "warning"
+    assert found["GPU"].state == "ok"
+    none = examine(library, "not_loaded", f"root=Path({str(tmp_path)!r})")
+    assert none["GPU"].fix == "update the NVIDIA driver in Windows, then: wsl --shutdown"
 
 
 def test_a_broken_profile_of_the_user_is_named(library: Path, tmp_path: Path) -> None:
@@ -99,229 +176,60 @@ def test_examining_imports_no_torch(library: Path) -> None:
     assert run(library, "not_loaded", code) == "set()\n"
 
 
-def test_versions_are_held_against_the_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = ["torch>=99", "textual>=8.0", "peft>=0.1", "pytest; extra == 'dev'"]
-    fields = {"Requires-Dist": wanted, "Requires-Python": [">=3.99"]}
-    monkeypatch.setattr(doctor, "_metadata", fields.__getitem__)
-
-    def version(name: str) -> str:
-        if name == "peft":
-            raise metadata.PackageNotFoundError(name)
-        return {"torch": "2.13.0+cpu", "textual": "8.2.8"}.get(name, "1.0")
-
-    monkeypatch.setattr(metadata, "version", version)
-    found = {finding.check: finding for finding in doctor._packages()}
-    assert found["torch"].detail == "2.13.0+cpu, but >=99 is needed"
-    assert found["torch"].fix == "pip install 'torch>=99'"
-    assert found["textual"] == Finding("textual", "ok", "8.2.8")
-    assert (found["peft"].state, found["peft"].detail) == ("failure", "not installed")
-    assert "installation" not in found
-    assert doctor._python().state == "failure"
-
-
-def test_without_metadata_versions_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "DISTRIBUTION", "no-such-distribution")
-    found = {finding.check: finding for finding in doctor._packages()}
-    assert found["installation"].state == "warning"
-    assert found["textual"].state == "ok"
-
-
-@pytest.mark.parametrize(
-    ("cuda", "card", "state", "words"),
-    [
-        ("None", None, "ok", "for the CPU"),
-        ("None", CARD, "failure", "cannot use the NVIDIA GeForce RTX 4090"),
-        ("'12.8'", None, "ok", "for CUDA 12.8"),
-        ("'12.9'", CARD, "ok", "for CUDA 12.9"),
-        ("'13.0'", CARD, "failure", "but the driver runs CUDA 12.8 at most"),
-    ],
-)
-def test_the_torch_build_against_the_card(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    cuda: str,
-    card: Card | None,
-    state: str,
-    words: str,
-) -> None:
-    (tmp_path / "version.py").write_text(f"debug = False\ncuda: Optional[str] = {cuda}\n")
-    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr(doctor, "find_spec", lambda name: spec)
-    finding = doctor._torch_build(card)
-    assert finding.state == state
-    assert words in finding.detail
-
-
-def test_trials_run_in_a_child_and_report_what_it_raised() -> None:
-    good = doctor._trial("t", MATMUL, "bfloat16", "failure", None, "cpu")
-    assert good == Finding("t", "ok", "works")
-    bad = doctor._trial("t", "raise ValueError('no {dtype}')", "float16", "warning", None)
-    assert (bad.state, bad.detail) == ("warning", "ValueError: no float16")
-
-
-def test_the_nf4_trial_passes_on_the_cpu() -> None:
-    assert doctor._trial("t", NF4, "bfloat16", "warning", None, "cpu").state == "ok"
-
-
-def test_a_trial_that_hangs_or_dies_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "TRIAL_LIMIT_S", 1)
-    slow = doctor._trial("t", "import time; time.sleep(60)", "float16", "failure", None)
-    assert (slow.state, slow.detail) == ("failure", "no answer within 1 s")
-    dead = doctor._trial("t", "import os; os.abort()", "float16", "failure", None)
-    assert dead.detail == "the trial ended with code -6"
-
-
-def test_trials_follow_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[str, str, str, str | None]] = []
-
-    def trial(check: str, code: str, dtype: str, worst: str, uuid: str | None) -> Finding:
-        calls.append((code, dtype, worst, uuid))
-        return Finding(check, "ok", "works")
-
-    monkeypatch.setattr(doctor, "_trial", trial)
-    build_ok = Finding("torch build", "ok", "for CUDA 12.8")
-    assert len(list(doctor._trials(CARD, build_ok))) == 3
-    assert calls == [
-        (MATMUL, "bfloat16", "failure", "GPU-1"),
-        (NF4, "bfloat16", "warning", "GPU-1"),
-        (VARLEN, "bfloat16", "warning", "GPU-1"),
-    ]
-    calls.clear()
-    old = msgspec.structs.replace(CARD, compute_capability=(7, 5))
-    names = [finding.check for finding in doctor._trials(old, build_ok)]
-    assert names == ["float16 on the card", "NF4 weights", "varlen attention"]
-    assert [dtype for _, dtype, _, _ in calls] == ["float16", "float16"]
-    calls.clear()
-    full = msgspec.structs.replace(CARD, free_bytes=2**29)
-    (finding,) = doctor._trials(full, build_ok)
-    assert finding.detail == "not tried: only 0.5 GiB free on the card"
-    (finding,) = doctor._trials(CARD, Finding("torch build", "failure", "for the CPU"))
-    assert finding.detail == "not tried: for the CPU"
-    assert calls == []
-
-
-@pytest.mark.parametrize(
-    ("free", "state"), [(100, "ok"), (19.9, "warning"), (1.9, "failure"), (20.0, "ok")]
-)
-def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: float, state: str) -> None:
-    usage = SimpleNamespace(free=int(free * 2**30))
-    monkeypatch.setattr(shutil, "disk_usage", {tmp_path: usage}.__getitem__)
-    assert doctor._disk(tmp_path / "not" / "yet").state == state
-
-
-def test_a_home_that_is_a_file_cannot_hold_runs(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    assert doctor._disk(tmp_path / "file" / "runs").state == "failure"
-
-
-def test_the_disk_of_the_runs_folder_is_looked_at(library: Path, tmp_path: Path) -> None:
+def test_the_disks_of_runs_and_features_are_looked_at(library: Path, tmp_path: Path) -> None:
     found = examine(library, "not_loaded", KOCR_HOME=str(tmp_path))
-    assert found["disk"].detail.endswith(f"free for runs at {tmp_path}/runs")
+    assert found["disk"].detail.endswith(f"free for checkpoints in {tmp_path}/runs")
+    elsewhere = examine(library, "not_loaded", f"Path({str(tmp_path / 'other')!r})")
+    assert elsewhere["disk"].detail.endswith(f"free for checkpoints in {tmp_path}/other")
+    assert "feature cache" in found
 
 
-def write(root: Path, name: str, text: str) -> None:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+@pytest.mark.parametrize("box", ["desktop4090", "busy4090", "mig", "lost", "not_loaded"])
+def test_the_command_marks_each_finding(library: Path, box: str) -> None:
+    code = "import sys; from kocr_tui.cli import main; sys.exit(0 * main(['doctor']))"
+    lines = run(library, box, code).splitlines()
+    marks = {line[0] for line in lines}
+    assert marks <= {*"✓·!✗ "}
+    assert "·" in marks
+    fixes = [line for line in lines if line.startswith(" ")]
+    assert all(line.lstrip().startswith("→ ") for line in fixes)
 
 
-def test_ram_follows_the_tighter_of_machine_and_container(tmp_path: Path) -> None:
-    write(tmp_path, "proc/meminfo", f"MemTotal: 1 kB\nMemAvailable: {30 * 2**20} kB\n")
-    assert doctor._ram(tmp_path) == Finding("RAM", "ok", "30.0 GiB free")
-    write(tmp_path, "sys/fs/cgroup/memory.max", f"{10 * 2**30}\n")
-    write(tmp_path, "sys/fs/cgroup/memory.current", f"{8 * 2**30}\n")
-    write(tmp_path, "sys/fs/cgroup/memory.stat", f"anon 5\ninactive_file {2**30}\n")
-    tight = doctor._ram(tmp_path)
-    assert tight.state == "warning"
-    assert tight.detail.startswith("3.0 GiB free")
-    write(tmp_path, "sys/fs/cgroup/memory.max", "max\n")
-    assert doctor._ram(tmp_path).state == "ok"
-    assert doctor._ram(tmp_path / "nowhere").state == "warning"
+def test_in_a_terminal_long_findings_are_folded_below_themselves(library: Path) -> None:
+    code = """
+import contextlib, io
+from kocr_tui.cli import main
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+with contextlib.redirect_stdout(Terminal()) as terminal:
+    main(["doctor"])
+print(terminal.getvalue())
+"""
+    lines = run(library, "busy4090", code, COLUMNS="80").splitlines()
+    start = next(i for i, line in enumerate(lines) if "other processes" in line)
+    indent = lines[start].index("they")
+    assert lines[start + 1][:indent].strip() == ""
+    assert lines[start + 1][indent] not in " →"
+    folded = [line for line in lines if "→" not in line and "/" not in line]
+    assert max(len(line) for line in folded) <= 80
+    whole = run(library, "busy4090", code, COLUMNS="1000").splitlines()
+    assert [line for line in lines if line[:1].strip()] != whole
+    assert " ".join(" ".join(lines).split()) == " ".join(" ".join(whole).split())
 
 
-def test_logind_files_are_read_in_its_order(tmp_path: Path) -> None:
-    assert not doctor._configured_to_kill(tmp_path)
-    write(tmp_path, "etc/systemd/logind.conf", "[Login]\n#KillUserProcesses=yes\n")
-    assert not doctor._configured_to_kill(tmp_path)
-    write(tmp_path, "usr/lib/systemd/logind.conf", "[Login]\nKillUserProcesses=yes\n")
-    assert not doctor._configured_to_kill(tmp_path), "the file in /etc stands instead"
-    write(tmp_path, "usr/lib/systemd/logind.conf.d/50-kill.conf", "KillUserProcesses = yes\n")
-    assert doctor._configured_to_kill(tmp_path)
-    write(tmp_path, "etc/systemd/logind.conf.d/60-keep.conf", "KillUserProcesses=no\n")
-    assert not doctor._configured_to_kill(tmp_path)
-    write(tmp_path, "etc/systemd/logind.conf.d/60-keep.conf", "")
-    write(tmp_path, "etc/systemd/logind.conf.d/50-kill.conf", "KillUserProcesses=no\n")
-    assert not doctor._configured_to_kill(tmp_path), "the same name in /etc hides the other"
+def test_a_locale_without_signs_gets_plain_ones(library: Path) -> None:
+    code = "import sys; from kocr_tui.cli import main; sys.exit(0 * main(['doctor']))"
+    lines = run(library, "busy4090", code, PYTHONIOENCODING="ascii").splitlines()
+    assert {line[0] for line in lines} <= {*"+-!x "}
+    assert any(line.lstrip().startswith("-> kill 4242") for line in lines)
+    assert any("(88 ?C, 449 of 450 W" in line for line in lines)
 
 
-@pytest.mark.parametrize(
-    ("answers", "uid", "state"),
-    [
-        ({"KillUserProcesses": "no"}, 1000, "ok"),
-        ({"KillUserProcesses": "yes", "Linger": "no"}, 1000, "warning"),
-        ({"KillUserProcesses": "yes", "Linger": "yes"}, 1000, "warning"),
-        ({"KillUserProcesses": "yes", "Linger": "no"}, 0, "ok"),
-        ({}, 1000, "warning"),
-    ],
-)
-def test_logout(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    answers: dict[str, str],
-    uid: int,
-    state: str,
-) -> None:
-    write(tmp_path, "etc/systemd/logind.conf", "KillUserProcesses=yes\n")
-    (tmp_path / "run/systemd/system").mkdir(parents=True)
-    monkeypatch.setattr(doctor, "_loginctl", lambda key, *user: answers.get(key, ""))
-    monkeypatch.setattr(os, "getuid", lambda: uid)
-    finding = doctor._logout(tmp_path)
-    assert finding.state == state
-    if state == "warning":
-        assert finding.fix is not None
-        assert finding.fix.endswith("systemd-run --user --scope kocr-tui")
-        lingers = answers.get("Linger") == "yes"
-        assert ("enable-linger" in finding.fix) == (not lingers)
-
-
-def test_a_box_without_systemd_ends_nothing(tmp_path: Path) -> None:
-    assert doctor._logout(tmp_path).state == "ok"
-
-
-@pytest.mark.parametrize(
-    ("term", "size", "state"),
-    [
-        ("tmux-256color", (120, 40), "ok"),
-        ("xterm-256color", (79, 40), "warning"),
-        ("xterm-256color", (80, 23), "warning"),
-        ("dumb", (120, 40), "failure"),
-        ("", (120, 40), "failure"),
-    ],
-)
-def test_terminal(
-    monkeypatch: pytest.MonkeyPatch, term: str, size: tuple[int, int], state: str
-) -> None:
-    monkeypatch.setenv("TERM", term)
-    monkeypatch.setenv("TMUX", "/tmp/tmux-0/default,1,0")
-    monkeypatch.setattr(os, "get_terminal_size", lambda fd=1: os.terminal_size(size))
-    finding = next(doctor._terminal())
-    assert finding.state == state
-    assert ", in tmux" in finding.detail
-
-
-@pytest.mark.parametrize(
-    ("environment", "state"),
-    [
-        ({"LANG": "ko_KR.UTF-8"}, "ok"),
-        ({"LC_ALL": "C", "LANG": "ko_KR.UTF-8"}, "warning"),
-        ({"LC_ALL": "", "LC_CTYPE": "en_US.utf8"}, "ok"),
-        ({}, "warning"),
-    ],
-)
-def test_locale(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], state: str) -> None:
-    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    *_, finding = doctor._terminal()
-    assert (finding.check, finding.state) == ("locale", state)
+def test_json_is_readable_in_any_locale(library: Path) -> None:
+    code = "import sys; from kocr_tui.cli import main; sys.exit(0 * main(['doctor', '--json']))"
+    out = run(library, "busy4090", code, PYTHONIOENCODING="ascii")
+    found = {finding.check: finding for finding in msgspec.json.decode(out, type=list[Finding])}
+    assert "(88 °C, 449 of 450 W" in found["throttling"].detail

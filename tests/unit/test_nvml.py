@@ -10,9 +10,11 @@ from core.hardware.nvml import Card, Process
 
 MIB = 2**20
 UUID_4090 = "GPU-4090aaaa-0000-0000-0000-000000000001"
+UUID_BARE = "GPU-bare0000-0000-0000-0000-000000000001"
+UUID_RESTRICTED = "GPU-00000000-0000-0000-0000-0000000000aa"
 UUID_40 = "GPU-a1000000-0000-0000-0000-000000000040"
 UUID_80 = "GPU-a1000000-0000-0000-0000-000000000080"
-UUID_MIG = "MIG-a1000000-0000-0000-0000-000000000005"
+UUID_BUSY = "GPU-4090bbbb-0000-0000-0000-000000000001"
 HEAD = (
     "import sys, msgspec; from core.hardware import nvml;"
     "show = lambda value: print(msgspec.json.encode(value).decode());"
@@ -37,14 +39,19 @@ def test_a_4090_with_a_desktop(library: Path) -> None:
             total_bytes=24564 * MIB,
             used_bytes=459 * MIB,
             free_bytes=(24564 - 360 - 459) * MIB,
-            utilization_percent=37,
-            temperature_c=61,
-            power_w=402.5,
+            utilization_percent=0,
+            temperature_c=41,
+            power_w=22.5,
+            power_limit_w=450.0,
+            sm_clock_mhz=210,
+            sm_clock_max_mhz=3105,
+            memory_clock_mhz=405,
+            memory_clock_max_mhz=10501,
+            throttle_reasons=(),
             driver_version="570.133.07",
             cuda_version="12.8",
             compute_capability=(8, 9),
             display_active=True,
-            lost=False,
         )
     ]
 
@@ -53,7 +60,7 @@ def test_a_card_that_tells_only_name_and_memory(library: Path) -> None:
     (card,) = cards(library, "bare")
     assert card == Card(
         index=0,
-        uuid="GPU-bare0000-0000-0000-0000-000000000001",
+        uuid=UUID_BARE,
         name="NVIDIA GeForce RTX 4090 Laptop GPU",
         total_bytes=16376 * MIB,
         used_bytes=100 * MIB,
@@ -61,7 +68,7 @@ def test_a_card_that_tells_only_name_and_memory(library: Path) -> None:
         driver_version="570.133.07",
         cuda_version="12.8",
     )
-    code = f"{HEAD} show(nvml.Monitor().processes({card.uuid!r}))"
+    code = f"{HEAD} show(nvml.Monitor().processes({UUID_BARE!r}))"
     assert run(library, "bare", code) == "[]\n"
 
 
@@ -118,13 +125,70 @@ def test_one_card_by_uuid(library: Path) -> None:
 
 
 def test_processes_are_merged_named_and_sorted(library: Path) -> None:
-    code = f"{HEAD} show(nvml.Monitor().processes({UUID_4090!r}))"
-    found = msgspec.json.decode(run(library, "desktop4090", code), type=list[Process])
+    code = f"{HEAD} show(nvml.Monitor().processes({UUID_BUSY!r}))"
+    found = msgspec.json.decode(run(library, "busy4090", code), type=list[Process])
     assert found == [
         Process(pid=4242, used_bytes=9 * 2**30, name="/usr/bin/python3.11"),
         Process(pid=1700, used_bytes=400 * MIB, name="/usr/lib/xorg/Xorg"),
         Process(pid=999, used_bytes=None, name=None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("box", "uuid", "tells"),
+    [
+        ("busy4090", UUID_BUSY, True),
+        ("two", UUID_40, True),
+        ("bare", UUID_BARE, False),
+        ("restricted", UUID_RESTRICTED, False),
+        ("lost", "GPU-10510000-0000-0000-0000-000000000001", False),
+        ("two", "GPU-nobody", False),
+    ],
+)
+def test_no_processes_and_no_answer_differ(library: Path, box: str, uuid: str, tells: bool) -> None:
+    code = f"{HEAD} show(nvml.Monitor().tells_processes({uuid!r}))"
+    assert msgspec.json.decode(run(library, box, code)) is tells
+
+
+SILENT = [
+    "utilisation",
+    "temperature",
+    "power",
+    "power limit",
+    "SM clock",
+    "memory clock",
+    "highest SM clock",
+    "highest memory clock",
+    "throttling",
+    "ECC errors",
+    "whether it drives a display",
+    "compute capability",
+    "its processes",
+    "Xid errors",
+]
+
+
+@pytest.mark.parametrize(
+    ("box", "uuid", "untold"),
+    [
+        ("desktop4090", UUID_4090, ["ECC errors"]),
+        ("busy4090", UUID_BUSY, ["ECC errors", "memory of each process"]),
+        ("two", UUID_40, []),
+        ("bare", UUID_BARE, SILENT),
+        ("restricted", UUID_RESTRICTED, SILENT),
+        ("two", "GPU-nobody", []),
+    ],
+)
+def test_what_a_card_does_not_tell_is_said(
+    library: Path, box: str, uuid: str, untold: list[str]
+) -> None:
+    code = f"{HEAD} show(nvml.Monitor().untold({uuid!r}))"
+    assert msgspec.json.decode(run(library, box, code)) == untold
+
+
+def test_each_untold_field_has_words() -> None:
+    others = {"index", "uuid", "free_bytes", "mig_mode", "parent_uuid", "lost"}
+    assert len(Card().untold()) == len(set(Card.__struct_fields__) - others)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +200,7 @@ def test_processes_are_merged_named_and_sorted(library: Path) -> None:
         (UUID_80, [UUID_80]),
         (UUID_40[:-2], []),
         (f"{UUID_80[:-1]}", [UUID_80]),
-        (UUID_MIG, [UUID_MIG]),
+        ("MIG-a1000000-0000-0000-0000-000000000005", []),
         ("1,7,0", [UUID_80]),
         ("-1", []),
         ("", []),
@@ -151,12 +215,6 @@ def test_cuda_visible_devices(library: Path, chosen: str, expected: list[str]) -
     assert msgspec.json.decode(out) == expected
 
 
-def test_a_mig_slice_has_its_own_memory_and_no_index(library: Path) -> None:
-    out = run(library, "two", f"{HEAD} show(nvml.auto_card())", CUDA_VISIBLE_DEVICES=UUID_MIG)
-    card = msgspec.json.decode(out, type=Card)
-    assert (card.index, card.total_bytes) == (None, 4864 * MIB)
-
-
 def test_a_monitor_starts_nvml_once_and_shuts_it_down(library: Path) -> None:
     code = f"""{HEAD}
 import pynvml
@@ -164,7 +222,7 @@ with nvml.Monitor() as monitor:
     started = pynvml.nvmlLib.fake_nvml_started
     counts = [started()]
     for _ in range(3):
-        assert monitor.card({UUID_4090!r}).temperature_c == 61
+        assert monitor.card({UUID_4090!r}).temperature_c == 41
         monitor.cards()
     counts.append(started())
 counts.append(started())

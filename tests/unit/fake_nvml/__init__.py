@@ -11,14 +11,17 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
-def build(folder: Path) -> Path:
-    """Compiles the library into ``folder``; skips the test where there is no C compiler."""
+def build(folder: Path, *flags: str) -> Path:
+    """Compiles the library into ``folder``; skips the test where there is no C compiler.
+
+    With ``-DOLD_DRIVER`` it lacks the functions that drivers before 510 lack.
+    """
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("a C compiler on Linux is needed to build the stand-in NVML")
     source, library = Path(__file__).with_name("nvml.c"), folder / "libnvidia-ml.so.1"
-    flags = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([compiler, *flags, "-o", library, source], check=True)
+    strict = ["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([compiler, *strict, *flags, "-o", library, source], check=True)
     return folder
 
 

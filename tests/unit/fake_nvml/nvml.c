@@ -6,28 +6,50 @@
 
 enum {
     OK = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6,
-    INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, GPU_IS_LOST = 15
+    INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, TIMEOUT = 10, GPU_IS_LOST = 15
 };
-enum { FULL, BARE, LOST, HIDDEN };
+/* What a card tells: all; little; nothing, being lost; nothing to this container; little without
+ * privileges; what is a slice's own. */
+enum { FULL, BARE, LOST, HIDDEN, RESTRICTED, SLICE };
+enum { NO_MIG = -1, MIG_OFF, MIG_ON };
+enum { IDLE = 0x1, POWER_CAP = 0x4, HW_SLOWDOWN = 0x8, HW_THERMAL = 0x40 };
 
 typedef struct {
     const char *box, *uuid, *name;
     unsigned long long total_mib, used_mib;
-    int major, minor, kind;
+    int major, minor, kind, mig;
+    unsigned load, celsius, milliwatts, limit, sm, sm_max, memory, memory_max;
+    unsigned long long throttle, ecc;
 } Card;
 
 static const Card CARDS[] = {
     {"desktop4090", "GPU-4090aaaa-0000-0000-0000-000000000001", "NVIDIA GeForce RTX 4090",
-     24564, 459, 8, 9, FULL},
+     24564, 459, 8, 9, FULL, NO_MIG, 0, 41, 22500, 450000, 210, 3105, 405, 10501, IDLE, 0},
+    {"busy4090", "GPU-4090bbbb-0000-0000-0000-000000000001", "NVIDIA GeForce RTX 4090",
+     24564, 10240, 8, 9, FULL, NO_MIG, 97, 88, 448700, 450000, 1410, 3105, 10251, 10501,
+     POWER_CAP | HW_SLOWDOWN | HW_THERMAL | 0x1000, 0},
     {"bare", "GPU-bare0000-0000-0000-0000-000000000001", "NVIDIA GeForce RTX 4090 Laptop GPU",
-     16376, 100, 8, 9, BARE},
-    {"two", "GPU-a1000000-0000-0000-0000-000000000040", "NVIDIA A100-SXM4-40GB", 40960, 10, 8, 0, FULL},
-    {"two", "GPU-a1000000-0000-0000-0000-000000000080", "NVIDIA A100-SXM4-80GB", 81920, 10, 8, 0, FULL},
-    {"two", "MIG-a1000000-0000-0000-0000-000000000005", "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
-     4864, 5, 8, 0, BARE},
-    {"lost", "GPU-10510000-0000-0000-0000-000000000001", "NVIDIA L4", 23034, 10, 8, 9, LOST},
-    {"hidden", "GPU-00000000-0000-0000-0000-000000000001", "NVIDIA L4", 23034, 10, 8, 9, HIDDEN},
-    {"hidden", "GPU-00000000-0000-0000-0000-000000000002", "Tesla T4", 15360, 10, 7, 5, FULL},
+     16376, 100, 8, 9, BARE, NO_MIG, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"restricted", "GPU-00000000-0000-0000-0000-0000000000aa", "NVIDIA L4",
+     23034, 10, 8, 9, RESTRICTED, NO_MIG, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"two", "GPU-a1000000-0000-0000-0000-000000000040", "NVIDIA A100-SXM4-40GB",
+     40960, 10, 8, 0, FULL, MIG_OFF, 0, 35, 52000, 400000, 1095, 1410, 1215, 1215, POWER_CAP, 0},
+    {"two", "GPU-a1000000-0000-0000-0000-000000000080", "NVIDIA A100-SXM4-80GB",
+     81920, 10, 8, 0, FULL, MIG_OFF, 0, 35, 60000, 400000, 1095, 1410, 1593, 1593, 0, 3},
+    {"mig", "GPU-a1000000-0000-0000-0000-000000000041", "NVIDIA A100-SXM4-40GB",
+     40960, 40, 8, 0, FULL, MIG_ON, 0, 35, 52000, 400000, 1095, 1410, 1215, 1215, IDLE, 0},
+    {"mig", "MIG-a1000000-0000-0000-0000-000000000005", "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
+     4864, 5, 8, 0, SLICE, NO_MIG, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"mig", "MIG-a1000000-0000-0000-0000-000000000010", "NVIDIA A100-SXM4-40GB MIG 2g.10gb",
+     9856, 9, 8, 0, SLICE, NO_MIG, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"uncut", "GPU-a1000000-0000-0000-0000-000000000042", "NVIDIA A100-SXM4-40GB",
+     40960, 40, 8, 0, FULL, MIG_ON, 0, 35, 52000, 400000, 1095, 1410, 1215, 1215, IDLE, 0},
+    {"lost", "GPU-10510000-0000-0000-0000-000000000001", "NVIDIA L4",
+     23034, 10, 8, 9, LOST, NO_MIG, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"hidden", "GPU-00000000-0000-0000-0000-000000000001", "NVIDIA L4",
+     23034, 10, 8, 9, HIDDEN, NO_MIG, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {"hidden", "GPU-00000000-0000-0000-0000-000000000002", "Tesla T4",
+     15360, 10, 7, 5, FULL, NO_MIG, 0, 40, 10000, 70000, 300, 1590, 405, 5001, IDLE, 0},
 };
 #define COUNT (sizeof CARDS / sizeof *CARDS)
 
@@ -38,7 +60,7 @@ static const char *box(void) {
     const char *name = getenv("FAKE_NVML");
     return name ? name : "";
 }
-static int is_slice(const Card *card) { return strncmp(card->uuid, "MIG-", 4) == 0; }
+static int is_slice(const Card *card) { return card->kind == SLICE; }
 static int copy(char *to, unsigned size, const char *text) {
     if (strlen(text) + 1 > size) return INSUFFICIENT_SIZE;
     strcpy(to, text);
@@ -46,7 +68,16 @@ static int copy(char *to, unsigned size, const char *text) {
 }
 /* Whether a card answers what only some cards know. */
 static int detail(Device card) {
-    return card->kind == LOST ? GPU_IS_LOST : card->kind == BARE ? NOT_SUPPORTED : OK;
+    switch (card->kind) {
+    case LOST: return GPU_IS_LOST;
+    case RESTRICTED: return NO_PERMISSION;
+    case BARE: case SLICE: return NOT_SUPPORTED;
+    default: return OK;
+    }
+}
+static int tell(Device card, unsigned *where, unsigned value) {
+    *where = value;
+    return detail(card);
 }
 
 int nvmlInitWithFlags(unsigned flags) {
@@ -117,6 +148,7 @@ int nvmlDeviceGetMemoryInfo(Device card, Memory *memory) {
     memory->free = memory->total - memory->used;
     return OK;
 }
+#ifndef OLD_DRIVER
 int nvmlDeviceGetMemoryInfo_v2(Device card, MemoryV2 *memory) {
     if (card->kind != FULL) return detail(card);
     if (memory->version != (2u << 24 | sizeof *memory)) return INVALID_ARGUMENT;
@@ -126,18 +158,43 @@ int nvmlDeviceGetMemoryInfo_v2(Device card, MemoryV2 *memory) {
     memory->free = memory->total - memory->reserved - memory->used;
     return OK;
 }
+#endif
 int nvmlDeviceGetUtilizationRates(Device card, unsigned rates[2]) {
-    rates[0] = 37;
     rates[1] = 12;
-    return detail(card);
+    return tell(card, &rates[0], card->load);
 }
 int nvmlDeviceGetTemperature(Device card, unsigned sensor, unsigned *celsius) {
-    *celsius = 61;
-    return sensor ? INVALID_ARGUMENT : detail(card);
+    return sensor ? INVALID_ARGUMENT : tell(card, celsius, card->celsius);
 }
 int nvmlDeviceGetPowerUsage(Device card, unsigned *milliwatts) {
-    *milliwatts = 402500;
+    return tell(card, milliwatts, card->milliwatts);
+}
+int nvmlDeviceGetEnforcedPowerLimit(Device card, unsigned *milliwatts) {
+    return tell(card, milliwatts, card->limit);
+}
+int nvmlDeviceGetClockInfo(Device card, unsigned which, unsigned *mhz) {
+    return tell(card, mhz, which == 1 ? card->sm : which == 2 ? card->memory : 0);
+}
+int nvmlDeviceGetMaxClockInfo(Device card, unsigned which, unsigned *mhz) {
+    return tell(card, mhz, which == 1 ? card->sm_max : which == 2 ? card->memory_max : 0);
+}
+/* The old name of a driver that knows the new one tells nothing, so that tests see which is asked. */
+#ifdef OLD_DRIVER
+int nvmlDeviceGetCurrentClocksThrottleReasons(Device card, unsigned long long *mask) {
+#else
+int nvmlDeviceGetCurrentClocksThrottleReasons(Device card, unsigned long long *mask) {
+    (void)card;
+    *mask = 0;
+    return NOT_SUPPORTED;
+}
+int nvmlDeviceGetCurrentClocksEventReasons(Device card, unsigned long long *mask) {
+#endif
+    *mask = card->throttle;
     return detail(card);
+}
+int nvmlDeviceGetTotalEccErrors(Device card, unsigned type, unsigned counter, unsigned long long *count) {
+    *count = type == 1 && counter == 0 ? card->ecc : 99;
+    return strstr(card->name, "GeForce") ? NOT_SUPPORTED : detail(card);
 }
 int nvmlDeviceGetCudaComputeCapability(Device card, int *major, int *minor) {
     *major = card->major;
@@ -145,9 +202,70 @@ int nvmlDeviceGetCudaComputeCapability(Device card, int *major, int *minor) {
     return detail(card);
 }
 int nvmlDeviceGetDisplayActive(Device card, unsigned *active) {
-    *active = !strcmp(card->box, "desktop4090");
+    return tell(card, active, strstr(card->box, "4090") != NULL);
+}
+
+int nvmlDeviceGetMigMode(Device card, unsigned *current, unsigned *pending) {
+    if (card->mig == NO_MIG) return NOT_SUPPORTED;
+    *current = *pending = (unsigned)card->mig;
     return detail(card);
 }
+int nvmlDeviceGetMaxMigDeviceCount(Device card, unsigned *count) {
+    return tell(card, count, card->mig == MIG_ON ? 7 : 0);
+}
+/* Slice n has the number 2 n, so that there are gaps. */
+int nvmlDeviceGetMigDeviceHandleByIndex(Device card, unsigned number, Device *slice) {
+    *slice = card + 1 + number / 2;
+    if (card->mig != MIG_ON) return INVALID_ARGUMENT;
+    if (number % 2 || *slice >= CARDS + COUNT) return NOT_FOUND;
+    return is_slice(*slice) && !strcmp((*slice)->box, box()) ? OK : NOT_FOUND;
+}
+int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(Device slice, Device *card) {
+    if (!is_slice(slice)) return INVALID_ARGUMENT;
+    for (*card = slice; is_slice(*card);) --*card;
+    return OK;
+}
+
+typedef struct {
+    Device card;
+    unsigned long long type, data;
+    unsigned gpu, compute;
+} Event;
+typedef struct { Device card; } EventSet;
+
+static EventSet listener;
+static unsigned long long xids[8];
+static unsigned waiting, sets;
+
+int nvmlEventSetCreate(EventSet **set) {
+    listener.card = NULL;
+    *set = &listener;
+    sets++;
+    return OK;
+}
+int nvmlDeviceRegisterEvents(Device card, unsigned long long types, EventSet *set) {
+    if (types != 0x8) return INVALID_ARGUMENT;
+    set->card = card;
+    return detail(card);
+}
+#ifndef OLD_DRIVER
+int nvmlEventSetWait_v2(EventSet *set, Event *event, unsigned milliseconds) {
+    if (milliseconds) return INVALID_ARGUMENT;
+    if (!waiting) return TIMEOUT;
+    *event = (Event){set->card, 0x8, xids[0], ~0u, ~0u};
+    memmove(xids, xids + 1, --waiting * sizeof *xids);
+    return OK;
+}
+#endif
+int nvmlEventSetFree(EventSet *set) {
+    set->card = NULL;
+    sets--;
+    return OK;
+}
+/* For tests: an Xid error happens now; which event sets are not freed; what they listen to. */
+void fake_nvml_xid(unsigned code) { xids[waiting++] = code; }
+int fake_nvml_sets(void) { return (int)sets; }
+int fake_nvml_listens_to(const char *uuid) { return listener.card && !strcmp(listener.card->uuid, uuid); }
 
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu, compute; } Process;
 
@@ -160,13 +278,19 @@ static int list(unsigned *count, Process *found, unsigned size, const Process *a
     *count = size;
     return OK;
 }
-int nvmlDeviceGetComputeRunningProcesses_v3(Device card, unsigned *count, Process *found) {
+#ifdef OLD_DRIVER
+#define LISTER(kind) nvmlDeviceGet##kind##RunningProcesses_v2
+#else
+#define LISTER(kind) nvmlDeviceGet##kind##RunningProcesses_v3
+#endif
+int LISTER(Compute)(Device card, unsigned *count, Process *found) {
     static const Process all[] = {{4242, 9ull << 30, ~0u, ~0u}, {999, ~0ull, ~0u, ~0u}};
-    if (card->kind != FULL) return detail(card);
-    return list(count, found, 2, all);
+    static const Process in_slice[] = {{4242, 2ull << 30, 1, 0}};
+    if (card->kind == SLICE) return list(count, found, 1, in_slice);
+    return detail(card) ? detail(card) : list(count, found, strcmp(card->box, "busy4090") ? 0 : 2, all);
 }
-int nvmlDeviceGetGraphicsRunningProcesses_v3(Device card, unsigned *count, Process *found) {
+int LISTER(Graphics)(Device card, unsigned *count, Process *found) {
     static const Process all[] = {{1700, 400ull << 20, ~0u, ~0u}, {4242, 9ull << 30, ~0u, ~0u}};
-    if (card->kind != FULL) return detail(card);
-    return list(count, found, 2, all);
+    unsigned size = !strcmp(card->box, "busy4090") ? 2 : !strcmp(card->box, "desktop4090");
+    return detail(card) ? detail(card) : list(count, found, size, all);
 }

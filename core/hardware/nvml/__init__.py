@@ -1,0 +1,22 @@
+"""What NVML says about the cards and who uses them, read without torch."""
+
+from core.hardware.nvml.card import Card, Process
+from core.hardware.nvml.monitor import Monitor
+from core.hardware.nvml.once import (
+    auto_card,
+    read_card,
+    read_cards,
+    visible_cards,
+    why_unavailable,
+)
+
+__all__ = [
+    "Card",
+    "Monitor",
+    "Process",
+    "auto_card",
+    "read_card",
+    "read_cards",
+    "visible_cards",
+    "why_unavailable",
+]
