@@ -16,14 +16,15 @@ Text = Annotated[str, Meta(min_length=1)]
 RunName = Annotated[str, Meta(pattern=r"^[\w][\w.-]{0,63}$")]
 Targets = Literal["attention", "language", "language+merger", "all"]
 Checkpointing = Literal["none", "all"] | Annotated[int, Meta(ge=2)]
+AnyCheckpointing = Literal["auto", "none", "all"] | Annotated[int, Meta(ge=2)]
 BadRows = Literal["refuse", "set-aside"]
 
 
 class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The base model: a folder or a hub id, at a revision, in a number format.
 
-    ``dtype`` "auto" takes bf16 where the card has it, else fp16, and fp32 on the CPU. "nf4" keeps
-    the language model's frozen weights in 4 bits (bitsandbytes) and computes as "auto" does.
+    ``dtype`` "auto" leaves it to tuning: bf16 where the card has it, else fp16, and fp32 on the
+    CPU, or "nf4", which keeps the language model's frozen weights in 4 bits (bitsandbytes).
     """
 
     path: Text
@@ -51,11 +52,23 @@ class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class TuneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The pixel budget: searched between the bounds, or fixed by ``max_pixels`` (pixels)."""
+    """The goal: the largest pixel budget that fits, unless one of the first three is given.
+
+    ``max_pixels`` fixes the budget (pixels), ``hours`` asks for the largest one that ends an epoch
+    in that time, ``fastest`` for the most samples a second. ``tolerance`` is how closely the
+    largest budget is searched for (a share of it), ``probe_seconds`` what a probe may take.
+    """
 
     max_pixels: Count | None = None
+    hours: Positive | None = None
+    fastest: bool = False
     tolerance: Annotated[float, Meta(gt=0, le=0.5)] = 0.05
     probe_seconds: Positive = 600.0
+
+    def __post_init__(self) -> None:
+        goals = (self.max_pixels is not None, self.hours is not None, self.fastest)
+        if sum(goals) > 1:
+            raise ValueError("max_pixels, hours and fastest: give one of them at most")
 
 
 class LoraConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,7 +95,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     epochs: Count = 1
     batch: Count = 16
     micro_batch_tokens: Count | None = None
-    checkpointing: Checkpointing = "all"
+    checkpointing: AnyCheckpointing = "auto"
     feature_cache_gib: Annotated[float, Meta(ge=0)] = 20.0
     learning_rate: Positive = 1e-4
     warmup_ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.03

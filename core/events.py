@@ -29,6 +29,7 @@ State = Literal[
 FINAL_STATES: frozenset[State] = frozenset({"stopped", "aborted", "died", "failed", "done"})
 Request = Literal["pause", "continue", "evaluate", "checkpoint", "stop", "abort"]
 Scope = Literal["baseline", "rolling", "selection", "final"]
+Remedy = Literal["halve", "recompute", "wait"]
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +37,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     ``max_pixels`` is the pixel budget an image; ``image_tokens`` the most image tokens that
     it allows; ``text_tokens`` the most that a sample's text has (0: not known);
-    ``micro_batch_tokens`` the tokens of the worst micro-batch.
+    ``micro_batch_tokens`` the tokens of the worst micro-batch; ``prompts`` how many photos are
+    read at a time in validation (0: as many as the config says). ``predicted_gib`` is the peak
+    that was expected, ``peak_gib`` the one that was measured.
     """
 
     weights: str
@@ -47,6 +50,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     max_pixels: int
     image_tokens: int
     text_tokens: int = 0
+    prompts: int = 0
+    predicted_gib: float | None = None
     peak_gib: float | None = None
     headroom_gib: float | None = None
     samples_per_s: float | None = None
@@ -186,6 +191,25 @@ class Step(Event, frozen=True, kw_only=True, tag="step"):
     limit_bytes: int
 
 
+class RanOutOfMemory(Event, frozen=True, kw_only=True, tag="out-of-memory"):
+    """Memory ran out while step ``step`` (from 1) was worked on, and what is done about it.
+
+    ``halve``: a micro-batch may hold ``budget_after`` tokens from here on instead of
+    ``budget_before``; ``recompute``: activations of all layers are recomputed from here on;
+    ``wait``: not even one sample fits, so it's waited for memory. Then the same samples are done
+    again. ``peak_bytes`` were taken when it failed, ``limit_bytes`` is what could be had then;
+    ``message`` are the device's own words.
+    """
+
+    step: int
+    remedy: Remedy
+    budget_before: int
+    budget_after: int
+    peak_bytes: int
+    limit_bytes: int
+    message: str
+
+
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """What the model read on one validation photo; ``row`` counts from 1.
 
@@ -271,6 +295,7 @@ AnyEvent = (
     | ModelOpened
     | TrainingStarted
     | Step
+    | RanOutOfMemory
     | Predicted
     | Validated
     | CheckpointSaved

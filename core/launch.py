@@ -2,15 +2,26 @@
 
 import contextlib
 import os
+import re
+import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
 
 from core.config import RunConfig, read_config
 from core.errors import KocrError, UsageError
+from core.planning import PlanReport, PlanRequest
 from core.run_dir import RunDir, home
 
 READY_VARIABLE = "KOCR_READY_FD"
+TUNE_ONLY = "--tune-only"
+PLANNER = (sys.executable, "-P", "-m", "core.tune.planner")
+_PROGRESS = re.compile(r"(\d+) (\d+) ?(.*)")
 # A waiting OpenMP thread that spins starves everyone who shares its core, loaders included.
 _DEFAULTS = {
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -19,22 +30,26 @@ _DEFAULTS = {
 }
 
 
-def launch(run: RunDir) -> int:
+def launch(run: RunDir, *, tune_only: bool = False) -> int:
     """Starts the worker on a new or resumable run and returns its process id.
 
     The worker is a session of its own and outlives console and shell; its output goes to the
-    run's worker.log. Returns as soon as the worker holds the run's lock. Raises UsageError if
-    another worker is on this run, KocrError if the worker dies at once.
+    run's worker.log. With ``tune_only`` it leaves once it knows what fits. Returns as soon as the
+    worker holds the run's lock. Raises UsageError if another worker is on this run, KocrError if
+    the worker dies at once.
     """
     if (pid := run.worker_pid()) is not None:
         raise UsageError(busy_message(run, pid))
     with contextlib.suppress(FileNotFoundError):
         run.control_file.unlink()
+    command = [sys.executable, "-P", "-m", "core.train.worker", str(run.path)]
+    if tune_only:
+        command.append(TUNE_ONLY)
     ready, worker_end = os.pipe()
     with run.log_file.open("ab") as log, os.fdopen(ready, "rb") as ready_file:
         try:
             worker = subprocess.Popen(
-                [sys.executable, "-P", "-m", "core.train.worker", str(run.path)],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -95,6 +110,54 @@ def fill_cache(run_or_config: Path) -> int:
             # Ctrl-C reaches both; the filler ends by itself once it has kept what it has.
             with contextlib.suppress(KeyboardInterrupt):
                 return filling.wait()
+
+
+def plan(
+    request: PlanRequest,
+    tell: Callable[[int, int, str], None],
+    command: Sequence[str] = PLANNER,
+) -> PlanReport:
+    """Has the planner answer ``request`` in a process of its own; takes seconds to minutes.
+
+    ``tell`` hears how many steps are done, how many there are, and which is next. ``command`` gets
+    the request's file and the report's. Raises UsageError or KocrError with the planner's last
+    line, and ends it on Ctrl-C.
+    """
+    with tempfile.TemporaryDirectory(prefix="kocr-plan-") as folder:
+        asked, answer, errors = (Path(folder) / name for name in ("request", "report", "errors"))
+        asked.write_bytes(msgspec.json.encode(request))
+        with errors.open("wb") as file:
+            code = _run_planner([*command, str(asked), str(answer)], file, tell)
+        if code != 0 or not answer.exists():
+            lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"the planner ended with code {code} and no word"
+            raise (UsageError if code == UsageError.exit_code else KocrError)(reason)
+        return msgspec.json.decode(answer.read_bytes(), type=PlanReport)
+
+
+def _run_planner(
+    command: list[str], errors: BinaryIO, tell: Callable[[int, int, str], None]
+) -> int:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        encoding="utf-8",
+        errors="replace",
+        env=_environment(),
+        process_group=0,
+    ) as planner:
+        assert planner.stdout is not None
+        try:
+            for line in planner.stdout:
+                if (told := _PROGRESS.fullmatch(line.strip())) is not None:
+                    tell(int(told[1]), int(told[2]), told[3])
+            return planner.wait()
+        except BaseException:
+            # The planner's helpers wait for work and would outlive it, so all of its group end.
+            os.killpg(planner.pid, signal.SIGTERM)
+            raise
 
 
 def _environment() -> dict[str, str]:

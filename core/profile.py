@@ -109,6 +109,23 @@ def pick_profile(card: "Card | None") -> Profile:
     return _detected(card)
 
 
+def held_to_card(profile: Profile, card: "Card | None") -> tuple[Profile, str | None]:
+    """The profile with at most the card's memory, and a sentence for people if that is less.
+
+    NVML counts up to 4 % more than torch gives, so that much is no difference.
+    """
+    total = card.total_bytes if card is not None else None
+    if total is None or card is None or total / GIB >= 0.98 * profile.memory_gib:
+        return profile, None
+    memory = math.floor(total / GIB * 0.96 * 10) / 10
+    said = (
+        f"profile {profile.name} has {profile.memory_gib} GiB, but the {card.name or 'card'} has "
+        f"{total / GIB:.1f}: {memory} GiB are counted on; --profile auto takes the card's own"
+    )
+    headroom = min(profile.headroom_gib, memory / 2)
+    return msgspec.structs.replace(profile, memory_gib=memory, headroom_gib=headroom), said
+
+
 def user_folder() -> Path:
     """Where the user's own profiles live: ``$KOCR_CONFIG/profiles``, or the platform's place."""
     if configured := os.environ.get("KOCR_CONFIG"):

@@ -66,6 +66,10 @@ class RunDir:
         return self.path / "certificate.json"
 
     @property
+    def plan_file(self) -> Path:
+        return self.path / "plan.json"
+
+    @property
     def log_file(self) -> Path:
         return self.path / "worker.log"
 

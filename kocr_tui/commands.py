@@ -11,21 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core import toml_file
-from core.config import RunConfig, read_config, resolve_paths
+from core.config import read_config
 from core.errors import KocrError, UsageError
 from core.events import Request
 from core.launch import busy_message, fill_cache, launch, prepare_demo
-from core.profile import load_profile
 from core.run_dir import RunDir, create_run, find_run, list_runs, runs_folder
 from core.run_state import RunWatch, watch
 from kocr_tui import format as fmt
 from kocr_tui import report
 from kocr_tui.follow import died, follow
+from kocr_tui.run_config import config_of_options, refuse_what_is_not_there
 from kocr_tui.strings import say
 
 Command = Callable[[argparse.Namespace], int]
-DEFAULT_MODEL = "Qwen/Qwen2-VL-2B-Instruct"
 _STOP_SECONDS = 120.0
 _ABORT_SECONDS = 15.0
 _POLL_SECONDS = 0.2
@@ -52,9 +50,23 @@ def demo(options: argparse.Namespace) -> int:
     return code
 
 
+def plan(options: argparse.Namespace) -> int:
+    """Predicts what every setup takes, and how fast it is."""
+    from kocr_tui.plan_command import run
+
+    return run(options)
+
+
+def tune(options: argparse.Namespace) -> int:
+    """Makes a run and proves what fits the card, without training yet."""
+    from kocr_tui.tune_command import run
+
+    return run(options)
+
+
 def train(options: argparse.Namespace) -> int:
     """Starts a new run from a TOML file, from options, or from both."""
-    run = create_run(runs_folder(options.runs), _train_config(options))
+    run = create_run(runs_folder(options.runs), config_of_options(options))
     return _start(run, options)
 
 
@@ -126,7 +138,7 @@ def check(options: argparse.Namespace) -> int:
 def cache(options: argparse.Namespace) -> int:
     """Fills the vision-feature cache of a run or of a config."""
     if options.run.endswith(".toml"):
-        _refuse_what_is_not_there(read_config(Path(options.run)))
+        refuse_what_is_not_there(read_config(Path(options.run)))
         return fill_cache(Path(options.run))
     run = find_run(runs_folder(options.runs), options.run)
     if (pid := run.worker_pid()) is not None:
@@ -243,69 +255,6 @@ def _status_line(status: dict[str, Any]) -> str:
     if status["message"]:
         parts.append(fmt.visible(status["message"]))
     return "  ".join(parts)
-
-
-def _train_config(options: argparse.Namespace) -> RunConfig:
-    """The file's config with the options laid over it."""
-    document: dict[str, Any] = {}
-    if options.config is not None:
-        document = toml_file.plain(read_config(Path(options.config)))
-    for section, key, value in _overrides(options):
-        target = document.setdefault(section, {}) if section else document
-        target[key] = value
-    document.setdefault("model", {}).setdefault("path", DEFAULT_MODEL)
-    data = document.setdefault("data", {})
-    missing = [name for name in ("train", "validation") if name not in data]
-    if missing:
-        raise UsageError(f"give --{missing[0]} JSONL, or a config with -c FILE")
-    document.setdefault("name", Path(data["train"]).absolute().parent.name or "run")
-    config = toml_file.convert(document, RunConfig, options.config or "options")
-    config = resolve_paths(config, Path.cwd())
-    _refuse_what_is_not_there(config)
-    return config
-
-
-def _refuse_what_is_not_there(config: RunConfig) -> None:
-    """Raises UsageError before a run folder is made for a request that can't begin."""
-    load_profile(config.device.profile)
-    for path in (Path(config.data.train), Path(config.data.validation)):
-        if not path.exists():
-            raise UsageError(f"{path}: no such file; give the path of a Qwen2-VL JSONL file")
-        if not path.is_file():
-            raise UsageError(f"{path}: not a file; give the path of a Qwen2-VL JSONL file")
-    model = config.model.path
-    if model.startswith(("/", "./", "../", "~")) and not Path(model).expanduser().is_dir():
-        raise UsageError(f"{model}: no such folder; give a model folder or a hub id")
-
-
-def _overrides(options: argparse.Namespace) -> list[tuple[str, str, Any]]:
-    """Section, key and value of every option that was given."""
-    places = {
-        "name": "",
-        "profile": "device",
-        "rank": "lora",
-        "targets": "lora",
-        "epochs": "train",
-        "batch": "train",
-        "micro_batch_tokens": "train",
-        "checkpointing": "train",
-        "dtype": "model",
-        "processes": "device",
-        "learning_rate": "train",
-        "max_pixels": "tune",
-        "train": "data",
-        "validation": "data",
-    }
-    given = [
-        (section, key, value)
-        for key, section in places.items()
-        if (value := getattr(options, key)) is not None
-    ]
-    if options.model is not None:
-        given.append(("model", "path", options.model))
-    if options.set_aside_bad_rows:
-        given.append(("data", "bad_rows", "set-aside"))
-    return given
 
 
 def _has_terminal() -> bool:

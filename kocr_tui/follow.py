@@ -16,6 +16,7 @@ from core.events import (
     Predicted,
     ProbeFinished,
     ProbeStarted,
+    RanOutOfMemory,
     RowSetAside,
     Step,
     TrainingStarted,
@@ -125,6 +126,8 @@ class _Printer:
                 return say("plain.training", step=event.step, steps=event.steps)
             case Step():
                 return self._step_line(event)
+            case RanOutOfMemory():
+                return _memory_line(event)
             case Predicted(scope="baseline" | "final") if event.done < event.total:
                 return self._reading_line(event)
             case Validated():
@@ -187,6 +190,16 @@ def _tuning_line(event: ProbeStarted | ProbeFinished | Tuned) -> str:
                 tokens=event.choice.image_tokens,
                 probes=event.probes,
             )
+
+
+def _memory_line(event: RanOutOfMemory) -> str:
+    return say(
+        f"plain.memory.{event.remedy}",
+        step=event.step,
+        limit=fmt.size(event.limit_bytes),
+        before=event.budget_before,
+        after=event.budget_after,
+    )
 
 
 def _scores_line(event: Validated) -> str:

@@ -11,6 +11,7 @@ from core.events import (
     Finished,
     Log,
     ProbeFinished,
+    RanOutOfMemory,
     RequestSeen,
     RowSetAside,
     StateChanged,
@@ -44,6 +45,14 @@ def line_of(event: AnyEvent) -> Line | None:
             reason = fmt.visible(event.reason)
             key = "story.set_aside" if event.replaced_by is None else "story.replaced"
             text = say(key, file=file, row=event.row, reason=reason, taken=event.replaced_by)
+            return Line(event.time, "warning", text)
+        case RanOutOfMemory():
+            text = say(
+                f"story.memory.{event.remedy}",
+                step=event.step,
+                before=event.budget_before,
+                after=event.budget_after,
+            )
             return Line(event.time, "warning", text)
         case Finished():
             level: Level = "error" if event.state in {"failed", "died"} else "info"

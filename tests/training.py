@@ -57,6 +57,10 @@ class Bench:
         config, family = open_config(model)
         return cls(folder, family, load_processing(model, family), Tower.of(family, config))
 
+    @property
+    def model(self) -> ModelConfig:
+        return ModelConfig(path=str(self.folder))
+
     def samples(self, count: int = len(ANSWERS)) -> list[Sample]:
         encoder = self.processing.encoder(BUDGET)
         return [
@@ -75,15 +79,16 @@ class Bench:
         precision: Precision = Precision("fp32", "fp32"),  # noqa: B008
         targets: Targets = "language",
         device: Device | None = None,
+        lora: LoraConfig | None = None,
         **train: Any,
     ) -> Trainable:
         """Ours, with adapter weights that make every gradient count."""
         made = build(
-            ModelConfig(path=str(self.folder)),
+            self.model,
             precision,
             self.family,
             self.processing.pixels,
-            LoraConfig(rank=4, targets=targets),
+            lora or LoraConfig(rank=4, targets=targets),
             TrainConfig(**{"seed": 3, "checkpointing": "none", **train}),
             device or CpuDevice(2**33, 2**33),
             FastPaths(),

@@ -17,6 +17,7 @@ from core.data.unusable import UnusableError
 from core.evaluate.text import score
 from core.events import Prediction
 from core.hardware.device import Device
+from core.hardware.out_of_memory import OutOfMemory, attempt
 from core.model.processing import Processing
 from core.model.step import compute_dtype, mixed
 
@@ -58,15 +59,28 @@ class SignReader:
     def read_rows(self, rows: SignRows, indices: Sequence[int]) -> list[Prediction]:
         """Predictions for the rows at ``indices``, in that order, generated as one batch.
 
-        A row or photo that can't be read has no reply, counts as wrong, and says why.
+        A row or photo that can't be read has no reply, counts as wrong, and says why. Where memory
+        runs out the batch is read in halves, down to one photo; one that doesn't fit by itself
+        can't be read.
         """
         prompts = list(self._decoders.map(partial(self._prompt, rows), indices))
         samples = [prompt.sample for prompt in prompts if prompt.sample is not None]
-        replies = iter(self.generate(samples) if samples else [])
+        replies = iter(self._replies(samples) if samples else [])
         return [
             predict(prompt, next(replies) if prompt.sample is not None else None)
             for prompt in prompts
         ]
+
+    def _replies(self, samples: list[Sample]) -> list[str | OutOfMemory]:
+        replies = attempt(partial(self.generate, samples))
+        if not isinstance(replies, OutOfMemory):
+            return [*replies]
+        self._device.free_cache()
+        self._device.reset_peak()
+        if len(samples) == 1:
+            return [replies]
+        half = len(samples) // 2
+        return self._replies(samples[:half]) + self._replies(samples[half:])
 
     def _prompt(self, rows: SignRows, index: int) -> _Prompt:
         line = int(rows.lines[index])
@@ -89,32 +103,36 @@ class SignReader:
         self._device.count(batch.values())
         was_training = self._model.training
         self._model.eval()
-        with mixed(self._device.torch_device, compute_dtype(self._model)):
-            tokens = self._model.generate(
-                input_ids=batch["input_ids"],
-                attention_mask=batch["attention_mask"],
-                pixel_values=self._processing.pixels(
-                    batch["patches"], self._model.model.visual.dtype
-                ),
-                image_grid_thw=batch["grids"],
-                mm_token_type_ids=batch["token_types"],
-                generation_config=self._generation,
-                min_new_tokens=self._generation.max_new_tokens if full_length else None,
-            )
-        self._model.train(was_training)
+        try:
+            with mixed(self._device.torch_device, compute_dtype(self._model)):
+                tokens = self._model.generate(
+                    input_ids=batch["input_ids"],
+                    attention_mask=batch["attention_mask"],
+                    pixel_values=self._processing.pixels(
+                        batch["patches"], self._model.model.visual.dtype
+                    ),
+                    image_grid_thw=batch["grids"],
+                    mm_token_type_ids=batch["token_types"],
+                    generation_config=self._generation,
+                    min_new_tokens=self._generation.max_new_tokens if full_length else None,
+                )
+        finally:
+            self._model.train(was_training)
         return self._processing.decode(tokens[:, batch["input_ids"].shape[1] :].tolist())
 
 
-def predict(prompt: _Prompt, reply: str | None) -> Prediction:
+def predict(prompt: _Prompt, reply: str | OutOfMemory | None) -> Prediction:
     """A row's prediction with its scores."""
-    scores = score(prompt.row.answer, reply)
+    text = reply if isinstance(reply, str) else None
+    problem = f"out of memory: {reply.words}" if isinstance(reply, OutOfMemory) else prompt.problem
+    scores = score(prompt.row.answer, text)
     return Prediction(
         row=prompt.line,
         image=prompt.row.image,
         truth=prompt.row.answer,
-        reply=reply,
+        reply=text,
         exact=scores.exact,
         normalized=scores.normalized,
         similarity=scores.similarity,
-        problem=prompt.problem,
+        problem=problem,
     )

@@ -7,6 +7,8 @@ without the quadratic work between samples.
 """
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,9 +26,13 @@ _VARLEN_CAPABILITY = (8, 0)
 
 
 class _Varlen:
-    """Whether the varlen kernel may be used; a failed self-test switches it off."""
+    """Whether the varlen kernel may be used; a failed self-test switches it off.
+
+    ``pretended`` decides for tensors without values, None for real ones.
+    """
 
     allowed = True
+    pretended: bool | None = None
 
 
 def register() -> None:
@@ -79,6 +85,8 @@ def packed_attention(
 
 def can_use_varlen(query: Tensor) -> bool:
     """Whether the varlen kernel takes tensors such as ``query``, and hasn't failed its test."""
+    if _Varlen.pretended is not None:
+        return _Varlen.pretended
     return (
         _Varlen.allowed
         and query.is_cuda
@@ -90,6 +98,16 @@ def can_use_varlen(query: Tensor) -> bool:
 def forbid_varlen() -> None:
     """Uses SDPA from here on; called where the self-test failed."""
     _Varlen.allowed = False
+
+
+@contextmanager
+def traced(*, varlen: bool) -> Iterator[None]:
+    """Inside, fake tensors go the way that they would on a card with that kernel or without."""
+    _Varlen.pretended = varlen
+    try:
+        yield
+    finally:
+        _Varlen.pretended = None
 
 
 def varlen(

@@ -93,6 +93,10 @@ class StepFlops:
         )
         return 2.0 * (language + tower * (2 if self.trains_vision else 1))
 
+    def language_forward(self, work: Work) -> float:
+        """Operations of the language model's layers forward, which checkpointing repeats."""
+        return 2.0 * (work.tokens * self.token + work.pairs * self.pair)
+
 
 def _linear(module: nn.Module) -> int:
     """Multiply-adds a row of input takes in all base linear layers; 4-bit ones by their shape."""

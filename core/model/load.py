@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import torch
+from bitsandbytes.nn import Linear4bit
 from huggingface_hub import errors as hub
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText, BitsAndBytesConfig
@@ -108,7 +109,20 @@ def load_model(model: ModelConfig, family: Family, weights: str, compute: str) -
         raise UsageError(f"{model.path}: can't load the weights: {_why(error)}") from error
     if missing := report["missing_keys"]:
         raise UsageError(f"{model.path}: weights are missing, {sorted(missing)[0]} among them")
+    if weights == "nf4":
+        keep_packing(loaded)
     return make_ready(loaded, family)
+
+
+def keep_packing(model: torch.nn.Module) -> None:
+    """Keeps bitsandbytes from packing weights anew for some processors when they only read.
+
+    The other packing has no gradient, and is never undone for training (bitsandbytes 0.50,
+    Linear4bit.forward).
+    """
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def make_ready(model: Any, family: Family) -> Any:
@@ -124,6 +138,19 @@ def make_ready(model: Any, family: Family) -> Any:
         _add_deepstack_by_index(model.model.language_model)
     model.requires_grad_(False)
     return model.eval()
+
+
+def weight_tensors(model: torch.nn.Module) -> Iterator[Tensor]:
+    """All tensors that a model keeps: parameters, buffers, and the scales of 4-bit weights."""
+    yield from model.buffers()
+    for value in model.parameters():
+        yield value
+        state = getattr(value, "quant_state", None)
+        if state is not None:
+            scales = (state, state.state2) if state.nested else (state,)
+            yield from (scale for one in scales for scale in (one.absmax, one.code))
+            if state.nested:
+                yield state.offset
 
 
 def _add_deepstack_by_index(language_model: Any) -> None:

@@ -37,13 +37,17 @@ class PixelValues:
         """
         values = patches.float().view(len(patches), len(self.mean), -1)
         values.div_(self.levels)
-        values.sub_(_column(self.mean, patches.device))
-        values.div_(_column(self.std, patches.device))
+        values.sub_(self.column(self.mean, patches.device))
+        values.div_(self.column(self.std, patches.device))
         repeated = values.to(dtype)[:, :, None].expand(-1, -1, self.frames, -1)
         return repeated.reshape(len(patches), -1)
+
+    def column(self, values: tuple[float, ...], device: torch.device) -> Tensor:
+        """A value a channel, down a column, on the device."""
+        return _column(values, device)
 
 
 @lru_cache(maxsize=8)
 def _column(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """The values down a column; remembered, because bringing them over makes the host wait."""
+    """Remembered, because bringing the values over makes the host wait."""
     return torch.tensor(values, device=device)[:, None]

@@ -45,18 +45,19 @@ class TensorBatch:
 
     def to(self, device: torch.device) -> Self:
         """A copy on ``device``, without waiting for it where the memory is pinned."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Self:
         """Called by torch's DataLoader so that copies to the card need no wait."""
-        return self._map(Tensor.pin_memory)
+        return self.map(Tensor.pin_memory)
 
     def tensors(self) -> list[Tensor]:
         """All tensors of the batch."""
         found = [value for value in vars(self).values() if isinstance(value, Tensor)]
         return found + (list(self.layout.tensors.values()) if self.layout else [])
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same batch with ``change`` applied to every tensor."""
         moved: dict[str, Any] = {
             name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)
         }

@@ -30,17 +30,30 @@ class Best(msgspec.Struct, frozen=True, kw_only=True):
     scores: Scores
 
 
+class Savings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run goes on with since memory ran out, for good.
+
+    ``budget`` is what a micro-batch may hold (tokens) where that is less than was certified;
+    ``recompute`` has the activations of all layers recomputed whatever the config says.
+    """
+
+    budget: int | None = None
+    recompute: bool = False
+
+
 class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
     """Where training stands besides weights and optimizer; ``step`` counts finished steps.
 
     Everything random is drawn from the seed and the step, so no generator's state is needed.
-    ``scaler`` is the loss scaler's state, empty where none is used.
+    ``scaler`` is the loss scaler's state, empty where none is used. With ``savings`` kept, a run
+    whose memory ran out packs every later step alike, resumed or not.
     """
 
     step: int
     validation: ValidationState
     best: Best | None
     scaler: dict[str, float] = {}
+    savings: Savings = Savings()
 
 
 class _FileRecord(msgspec.Struct, frozen=True):
@@ -103,6 +116,12 @@ def verify(path: Path) -> str | None:
 def read_state(path: Path) -> TrainerState:
     """The trainer's state in a checkpoint that was verified."""
     return msgspec.json.decode((path / STATE_FILE).read_bytes(), type=TrainerState)
+
+
+def runs_smaller(folder: Path) -> bool:
+    """Whether the run has come to need less memory than was certified."""
+    found, _passed_over = newest(folder)
+    return found is not None and read_state(found).savings != Savings()
 
 
 def retain(folder: Path, best_step: int | None) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -67,6 +68,14 @@ class Control:
         self._poll()
         if "abort" in self._pending:
             raise AbortedError("aborted on request; the last checkpoint is kept")
+
+    def wait(self, seconds: float) -> None:
+        """Lets ``seconds`` pass; raises as ``check`` does."""
+        until = time.monotonic() + seconds
+        self.check()
+        while (left := until - time.monotonic()) > 0:
+            self._wake.wait(min(left, _PAUSE_POLL_SECONDS))
+            self.check()
 
     def take(self, request: Request) -> bool:
         """Whether ``request`` was asked for since the last time it was taken."""

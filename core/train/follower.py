@@ -25,6 +25,7 @@ from core.train.crew import STARTED_BY_LEADER, Crew, choose_card, launched
 from core.train.job import open_job
 from core.train.learner import Learner
 from core.train.loader import MicroBatch, Replaced
+from core.train.recovery import in_one_line
 
 LEAVE = "leave"
 STEP = "step"
@@ -58,11 +59,12 @@ def follow(run: RunDir) -> None:
     nowhere = EventWriter(Path(os.devnull))
     job = open_job(run, begin.config, profile, nowhere, Control(run, nowhere))
     device = open_device(begin.config.device, profile)
-    with device.session():
+    with in_one_line(device), device.session():
         learner = Learner(job, begin.setup, device, crew)
         learner.parts.model.train()
         if begin.checkpoint is not None:
             learner.read(Path(begin.checkpoint))
+        learner.rehearse(begin.step)
         _take_steps(learner, crew, begin.step)
         learner.flush()
 

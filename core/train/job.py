@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -19,8 +19,10 @@ from core.model.vision import Tower
 from core.profile import Profile
 from core.run_dir import RunDir, home
 from core.train.control import Control
-from core.train.loader import StepPlan
+from core.train.loader import Certified, StepPlan
 from core.train.setup import Precision
+from core.tune.certificate import under
+from core.tune.space import all_weights
 
 _CHECK_EVERY = 64
 _TELL_SECONDS = 5.0
@@ -53,13 +55,17 @@ class Job:
         """Memory that the run may take, in bytes."""
         return self.profile.limit_bytes(self.config.device.capacity_gib)
 
+    def under(self, setup: Setup) -> "Job":
+        """The same run with what its setup decided where the config left it open."""
+        return replace(self, config=under(self.config, setup))
+
     def step_plan(self, setup: Setup) -> StepPlan:
         """Which rows make up each step of a setup, for a process that trains alone."""
         return StepPlan.of(
             self.train_rows,
             self.processing,
             setup.max_pixels,
-            text_tokens=setup.text_tokens,
+            certified=Certified.of(setup),
             seed=self.config.train.seed,
             batch=self.config.train.batch,
             budget=setup.micro_batch_tokens,
@@ -103,7 +109,7 @@ def open_job(
 
 
 def precision_of(config: RunConfig, profile: Profile) -> Precision:
-    """The number formats of the base: as asked, or the profile's first."""
+    """The number formats of the base: as asked, or the profile's first until that is tuned."""
     asked = config.model.dtype
     first = profile.dtypes[0]
     if asked == "nf4":
@@ -125,10 +131,11 @@ def _open_model(
     opened, family = open_config(config.model)
     pinned = pin(config.model, opened)
     precision = precision_of(config, profile)
+    leanest = all_weights(profile.dtypes)[-1]
     check_weights_fit(
         pinned,
         opened,
-        precision.weights,
+        leanest if config.model.dtype == "auto" else precision.weights,
         precision.compute,
         limit_bytes=profile.limit_bytes(config.device.capacity_gib),
         device=profile.device,

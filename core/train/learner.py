@@ -1,13 +1,16 @@
 """What every process does in a run: its share of each optimizer step."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from core.errors import KocrError
 from core.events import Log, Setup
 from core.hardware.device import Device
+from core.hardware.out_of_memory import OutOfMemory, attempt
 from core.model.families.family import trains_vision
 from core.model.flops import StepFlops
 from core.model.lora import read_adapter, save_adapter
@@ -16,9 +19,11 @@ from core.train.crew import Crew
 from core.train.features import FeatureWriter, open_features, token_bytes
 from core.train.gate import GradientGate
 from core.train.job import Job
-from core.train.loader import MicroBatch, load_steps
+from core.train.loader import MicroBatch, StepPlan, load_steps
 from core.train.optimizer import read_optimizer, save_optimizer
 from core.train.progress import Speed
+from core.train.recovery import Recovery
+from core.train.rehearsal import Rehearsal
 from core.train.schedule import learning_rate
 from core.train.self_tests import try_fast_paths
 from core.train.setup import build
@@ -53,8 +58,9 @@ class Learner:
             fast,
         )
         self._gate = GradientGate(self.parts.parameters)
-        self._plan = replace(job.step_plan(setup), rank=crew.rank, processes=crew.processes)
-        self.steps_an_epoch = self._plan.steps_an_epoch
+        plan = replace(job.step_plan(setup), rank=crew.rank, processes=crew.processes)
+        self.recovery = Recovery(job, self.parts, plan)
+        self.steps_an_epoch = plan.steps_an_epoch
         self.steps = self.steps_an_epoch * config.train.epochs
         a_token = token_bytes(self.parts.base)
         self.features, self.cache_words = open_features(job, setup.max_pixels, a_token, ahead=ahead)
@@ -63,14 +69,15 @@ class Learner:
         self._writer = FeatureWriter(self.features, device) if self.features is not None else None
 
     def read(self, path: Path) -> None:
-        """Goes back to a checkpoint that was verified."""
+        """Goes back to a checkpoint that was verified, and on with what was saved since."""
         read_adapter(self.parts.model, path / checkpoint.ADAPTER_FOLDER)
         optimizer = self.parts.optimizer
         read_optimizer(optimizer, self.parts.parameters, path / checkpoint.OPTIMIZER_FILE)
         self._device.count(value for kept in optimizer.state.values() for value in kept.values())
-        scaler = checkpoint.read_state(path).scaler
-        if scaler:
-            self.parts.scaler.load_state_dict(scaler)
+        state = checkpoint.read_state(path)
+        if state.scaler:
+            self.parts.scaler.load_state_dict(state.scaler)
+        self.recovery.adopt(state.savings)
 
     def write(self, folder: Path) -> None:
         """Adapter and optimizer into a checkpoint's folder."""
@@ -81,21 +88,48 @@ class Learner:
 
     def rows_in(self, step: int) -> int:
         """Samples of all processes in a step (from 0)."""
-        return self._plan.rows_in(step)
+        return self.recovery.plan.rows_in(step)
+
+    def rehearse(self, step: int) -> None:
+        """Does the worst micro-batch before step ``step`` (from 0), learning nothing from it."""
+        Rehearsal(self._job, self.parts, self.recovery, self._max_pixels).hold(step)
 
     def steps_from(self, start: int) -> Iterator[list[MicroBatch]]:
-        """This process's micro-batches of every step from ``start`` (from 0) on, in order."""
-        return load_steps(
+        """This process's micro-batches of every step from ``start`` (from 0) on, in order.
+
+        When memory ran out in a step, those after it are loaded anew, packed as is in force then.
+        """
+        workers = min(self._job.config.train.loader_workers, os.cpu_count() or 1)
+        step = start
+        while step < self.steps:
+            plan = self.recovery.plan
+            with closing(self._load(plan, step, self.steps, workers)) as arriving:
+                for micro_batches in arriving:
+                    yield micro_batches
+                    step += 1
+                    if self.recovery.plan is not plan:
+                        break
+
+    def _load(
+        self, plan: StepPlan, start: int, stop: int, workers: int
+    ) -> Generator[list[MicroBatch]]:
+        loading = load_steps(
             self._job.train_rows,
             self._job.processing.encoder(self._max_pixels, self.features),
             self._job.processing.pad_token_id,
             self._job.tower,
-            self._plan,
+            plan,
             start=start,
-            stop=self.steps,
-            workers=min(self._job.config.train.loader_workers, os.cpu_count() or 1),
+            stop=stop,
+            workers=workers,
             pin_memory=self._device.torch_device.type == "cuda",
         )
+        with closing(loading):
+            for _ in range(start, stop):
+                # Without loader processes photos are resized by torch in this one.
+                with self._device.host_work():
+                    micro_batches = next(loading)
+                yield micro_batches
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0)."""
@@ -103,9 +137,29 @@ class Learner:
         return learning_rate(step, self.steps, train.learning_rate, train.warmup_ratio)
 
     def learn(self, step: int, micro_batches: list[MicroBatch]) -> StepOutcome:
-        """One optimizer step (from 0), together with the other processes."""
+        """One optimizer step (from 0), together with the other processes.
+
+        Where it runs out of memory it's taken back and its samples are done again, see Recovery.
+        """
+        self.recovery.begin(step)
+        while True:
+            sizes = [micro.samples for micro in micro_batches]
+            outcome = attempt(partial(self._step, step, micro_batches))
+            if not isinstance(outcome, OutOfMemory):
+                break
+            failed = sizes[max(0, len(sizes) - len(micro_batches) - 1)]
+            shared = self.recovery.plan.largest_shared(step) if failed > 1 else 0
+            micro_batches.clear()
+            self.recovery.make_room(outcome, shared)
+            [micro_batches] = self._load(self.recovery.plan, step, step + 1, workers=0)
+        if self._writer is not None and self._writer.failure is not None:
+            self._job.events.write(Log(level="warning", message=self._writer.failure))
+            self._writer = None
+        return outcome
+
+    def _step(self, step: int, micro_batches: list[MicroBatch]) -> StepOutcome:
         train = self._job.config.train
-        outcome = run_step(
+        return run_step(
             self.parts,
             micro_batches,
             seed=train.seed * 1_000_003 + step,
@@ -114,10 +168,6 @@ class Learner:
             keep=self._writer.keep if self._writer is not None else None,
             after_backward=None if self._gate.passed else self._check_gradients,
         )
-        if self._writer is not None and self._writer.failure is not None:
-            self._job.events.write(Log(level="warning", message=self._writer.failure))
-            self._writer = None
-        return outcome
 
     def look(self, micro_batches: list[MicroBatch]) -> None:
         """Computes and caches what features the micro-batches lack; learns nothing."""

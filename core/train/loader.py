@@ -1,6 +1,6 @@
 """Packed micro-batches in order, decoded and patched in loader processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from core.data.collate import collate
+from core.data.collate import ROW_MULTIPLE, collate
 from core.data.dataset import Numbers, SignRows
 from core.data.feature_store import PhotoKey
 from core.data.order import replacement, step_rows, steps_per_epoch
@@ -16,6 +16,7 @@ from core.data.pack import pack
 from core.data.samples import Sample, SampleEncoder
 from core.data.unusable import UnusableError
 from core.errors import DataGoneError
+from core.events import Setup
 from core.model.processing import Processing
 from core.model.step import TensorBatch
 from core.model.vision import Tower
@@ -54,11 +55,14 @@ class MicroBatch:
         pad_token_id: int,
         tower: Tower,
         replaced: tuple[Replaced, ...] = (),
+        fill: int = 0,
     ) -> "MicroBatch":
-        """The samples packed into one row."""
+        """The samples packed into one row, padded up to ``fill`` tokens where it's shorter."""
+        tokens = sum(len(sample) for sample in samples)
+        multiple = fill if fill >= tokens else ROW_MULTIPLE
         computed = [sample for sample in samples if sample.features is None]
         return cls(
-            batch=TensorBatch.of(collate(list(samples), pad_token_id), tower),
+            batch=TensorBatch.of(collate(list(samples), pad_token_id, multiple), tower),
             samples=len(samples),
             label_tokens=sum(sample.label_tokens for sample in samples),
             photos=tuple((sample.photo, sample.image_tokens) for sample in computed),
@@ -71,11 +75,40 @@ class MicroBatch:
 
 
 @dataclass(frozen=True)
+class Certified:
+    """The largest sample that was proved to fit, in tokens; 0 where that isn't known."""
+
+    image_tokens: int = 0
+    text_tokens: int = 0
+    tokens: int = 0
+
+    @classmethod
+    def of(cls, setup: Setup) -> "Certified":
+        """A setup whose image tokens aren't known was never probed."""
+        if not setup.image_tokens:
+            return cls()
+        return cls(setup.image_tokens, setup.text_tokens, setup.micro_batch_tokens)
+
+    def excess(self, sample: Sample) -> str | None:
+        """In which way a sample is larger than what was proved to fit; None if it isn't."""
+        text_tokens = len(sample) - sample.image_tokens
+        for count, most, kind in (
+            (sample.image_tokens, self.image_tokens, "image tokens"),
+            (text_tokens, self.text_tokens, "text tokens"),
+            (len(sample), self.tokens, "tokens in all"),
+        ):
+            if most and count > most:
+                return f"{count:,} {kind}, more than the {most:,} that were proved to fit"
+        return None
+
+
+@dataclass(frozen=True)
 class StepPlan:
     """Which rows make up each optimizer step, and how they are packed.
 
     ``lengths`` (n,) are the tokens that a row has at most; ``budget`` is what a micro-batch may
-    hold. Of ``processes`` that train together, ``rank`` takes every ``processes``-th row.
+    hold, and a sample above it is alone in one. Of ``processes`` that train together, ``rank``
+    takes every ``processes``-th row. A row larger than what is ``certified`` isn't used.
     """
 
     seed: int
@@ -84,6 +117,7 @@ class StepPlan:
     lengths: Numbers
     rank: int = 0
     processes: int = 1
+    certified: Certified = Certified()
 
     @classmethod
     def of(
@@ -92,19 +126,17 @@ class StepPlan:
         processing: Processing,
         max_pixels: int,
         *,
-        text_tokens: int = 0,
+        certified: Certified = Certified(),
         **settings: int,
     ) -> "StepPlan":
-        """For rows at a pixel budget, none with more ``text_tokens`` than that (0: not known).
-
-        ``settings`` are the other fields.
-        """
+        """For rows at a pixel budget; ``settings`` are the other fields."""
         images = rows.image_tokens(processing.geometry, max_pixels)
         template = processing.text.token_count("", "")
         # A byte-level tokenizer makes no more tokens of a text than it has bytes.
         texts = rows.text_bytes + template
-        known = np.minimum(texts, text_tokens) if text_tokens else texts
-        return cls(lengths=images + known, **settings)
+        most = certified.text_tokens
+        known = np.minimum(texts, most) if most else texts
+        return cls(lengths=images + known, certified=certified, **settings)
 
     @property
     def steps_an_epoch(self) -> int:
@@ -128,6 +160,12 @@ class StepPlan:
         groups = pack(self.lengths[rows].tolist(), self.budget)
         return [[int(rows[place]) for place in group] for group in groups], counts
 
+    def largest_shared(self, step: int) -> int:
+        """Most tokens of a micro-batch of a step that has more than one sample; 0 if none has."""
+        groups, _counts = self.micro_batches(step)
+        shared = [int(self.lengths[group].sum()) for group in groups if len(group) > 1]
+        return max(shared, default=0)
+
 
 @dataclass(frozen=True)
 class _Wanted:
@@ -146,7 +184,7 @@ class _Gone:
 
 
 class _MicroBatches(Dataset[list[MicroBatch] | _Gone]):
-    """Encodes the rows that it is asked for; a row that can't be read is replaced by order."""
+    """Encodes the rows that it is asked for; a row that can't be used is replaced by order."""
 
     def __init__(
         self, rows: SignRows, encoder: SampleEncoder, pad: int, tower: Tower, plan: StepPlan
@@ -178,21 +216,25 @@ class _MicroBatches(Dataset[list[MicroBatch] | _Gone]):
         bad: list[tuple[int, str]] = []
         taken = index
         for attempt in range(1, MOST_REPLACEMENTS + 1):
-            try:
-                sample = self._encoder.read(
-                    self._rows[taken], self._rows.size(taken), with_answer=True
-                )
-            except UnusableError as problem:
-                bad.append((taken, f"{self._rows.photos[taken]}: {problem}"))
-                taken = replacement(self._plan.seed, epoch, len(self._rows), index, attempt)
-                continue
-            line = int(self._rows.lines[taken])
-            replaced += [Replaced(int(self._rows.lines[row]), why, line) for row, why in bad]
-            return sample
+            found = self._read(taken)
+            if isinstance(found, Sample):
+                line = int(self._rows.lines[taken])
+                replaced += [Replaced(int(self._rows.lines[row]), why, line) for row, why in bad]
+                return found
+            bad.append((taken, f"{self._rows.photos[taken]}: {found}"))
+            taken = replacement(self._plan.seed, epoch, len(self._rows), index, attempt)
         raise DataGoneError(
             f"{self._rows.path}: {len(bad)} rows one after another can't be read, the last: "
             f"{bad[-1][1]}; see whether the disk with the photos is there, then resume"
         )
+
+    def _read(self, index: int) -> Sample | str:
+        """The sample of a row, or why it can't be used."""
+        try:
+            sample = self._encoder.read(self._rows[index], self._rows.size(index), with_answer=True)
+        except UnusableError as problem:
+            return str(problem)
+        return self._plan.certified.excess(sample) or sample
 
 
 class _StepOrder(Sampler[_Wanted]):
@@ -223,7 +265,7 @@ def load_steps(
     stop: int,
     workers: int,
     pin_memory: bool,
-) -> Iterator[list[MicroBatch]]:
+) -> Generator[list[MicroBatch]]:
     """The micro-batches of each optimizer step from ``start`` (from 0) to ``stop``, in order.
 
     What a step holds depends on the plan and the step alone, not on the number of workers. Raises

@@ -18,6 +18,7 @@ from core.train.job import Job
 from core.train.learner import Learner
 from core.train.loader import MicroBatch
 from core.train.progress import DoneStep, Progress
+from core.train.recovery import NoMemoryError
 from core.train.validation import Validator
 from core.tune.certificate import Certificate
 
@@ -25,11 +26,12 @@ from core.tune.certificate import Certificate
 def train(job: Job, certificate: Certificate, device: Device, crew: Crew) -> int:
     """Trains to the end inside the certificate and returns the number of steps done.
 
-    Raises StoppedError if a stop was asked for, DataGoneError if the photos are gone; each after
-    saving a checkpoint.
+    Raises StoppedError if a stop was asked for, DataGoneError if the photos are gone, NoMemoryError
+    if others hold the memory; each after saving a checkpoint.
     """
     trainer = Trainer(job, certificate, device, crew)
     trainer.resume()
+    trainer.rehearse()
     trainer.take_baseline()
     trainer.announce()
     try:
@@ -39,7 +41,7 @@ def train(job: Job, certificate: Certificate, device: Device, crew: Crew) -> int
             trainer.save_if_due()
             trainer.obey()
         trainer.finish()
-    except (StoppedError, DataGoneError):
+    except (StoppedError, DataGoneError, NoMemoryError):
         trainer.save()
         crew.tell(LEAVE)
         raise
@@ -77,6 +79,7 @@ class Trainer:
                 max_pixels=certificate.setup.max_pixels,
                 max_new_tokens=job.config.validation.max_new_tokens,
             ),
+            certificate.setup.prompts or job.config.validation.slice_rows,
         )
         self._progress = Progress(
             job.events, device.limit_bytes, self.learner.steps, self.learner.speed()
@@ -102,6 +105,10 @@ class Trainer:
         if best and checkpoint.verify(checkpoint.path_of(path.parent, best.step)) is None:
             self._best = best
         self._job.events.write(Log(level="info", message=f"resumed from {path.name}"))
+
+    def rehearse(self) -> None:
+        """Does the worst micro-batch once, where nothing is lost yet if it doesn't fit any more."""
+        self.learner.rehearse(self.step)
 
     def take_baseline(self) -> None:
         """Scores the base on the report rows before the first step."""
@@ -236,6 +243,7 @@ class Trainer:
             validation=self._validator.state(),
             best=self._best,
             scaler=self.learner.parts.scaler.state_dict(),
+            savings=self.learner.recovery.savings,
         )
         (folder / checkpoint.STATE_FILE).write_bytes(msgspec.json.encode(state))
 

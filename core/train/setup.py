@@ -14,7 +14,7 @@ from core.config import LoraConfig, ModelConfig, TrainConfig
 from core.hardware.device import Device
 from core.model.checkpointing import checkpoint_layers
 from core.model.families.family import Family, trains_vision
-from core.model.load import load_model
+from core.model.load import load_model, weight_tensors
 from core.model.lora import add_adapter, trainable_parameters
 from core.model.pixels import PixelValues
 from core.model.step import TrainingForward
@@ -97,7 +97,7 @@ def assemble(
     accelerator = accelerate(device.torch_device)
     adapted = add_adapter(base, family, lora, train.seed)
     adapted.to(device.torch_device)
-    device.count([*adapted.parameters(), *adapted.buffers()])
+    device.count(weight_tensors(adapted))
     vision = trains_vision(lora.targets)
     checkpoint_layers(base, train.checkpointing, trains_vision=vision, dropout=lora.dropout > 0)
     parameters = trainable_parameters(adapted)

@@ -1,7 +1,6 @@
 """One optimizer step, from micro-batches on the host to changed adapter weights."""
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -78,18 +77,17 @@ def run_step(
     The loss is normalised over the label tokens of the whole step and of all processes, so that
     the split into micro-batches doesn't change it. ``seed`` fixes dropout. ``keep`` is given the
     features that were computed; ``after_backward`` is called when all gradients are there, scaled
-    back. ``micro_batches`` is emptied, so that each goes as soon as it's used.
+    back. Each of ``micro_batches`` is taken from the list as it begins, so that it goes as soon as
+    it's used, and a failed step leaves those that it didn't come to.
     """
-    waiting = deque(micro_batches)
-    micro_batches.clear()
-    figures = _Figures.of(waiting)
+    figures = _Figures.of(micro_batches)
     torch.manual_seed(seed)
     share = _share_of_a_label(trainable, figures.label_tokens)
     total = torch.zeros((), device=trainable.device.torch_device)
     marks = []
-    while waiting:
-        micro = waiting.popleft()
-        with _together(trainable, last=not waiting):
+    while micro_batches:
+        micro = micro_batches.pop(0)
+        with _together(trainable, last=not micro_batches):
             loss, moments = _learn(trainable, micro, share, keep)
         total += loss
         marks.append(moments)
@@ -129,7 +127,7 @@ class _Figures:
     work: Work
 
     @classmethod
-    def of(cls, micro_batches: "deque[MicroBatch]") -> "_Figures":
+    def of(cls, micro_batches: Sequence[MicroBatch]) -> "_Figures":
         return cls(
             samples=sum(micro.samples for micro in micro_batches),
             label_tokens=sum(micro.label_tokens for micro in micro_batches),

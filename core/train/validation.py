@@ -27,12 +27,14 @@ class Validator:
     """Reads validation rows with the model as it stands.
 
     The validation rows are put in a fixed order: its first ``selection_rows`` choose the best
-    checkpoint, and all others serve the rolling slices and, from their start, the report.
+    checkpoint, and all others serve the rolling slices and, from their start, the report. No more
+    than ``at_a_time`` photos are generated from as one batch.
     """
 
-    def __init__(self, job: Job, reader: SignReader) -> None:
+    def __init__(self, job: Job, reader: SignReader, at_a_time: int) -> None:
         self._job = job
         self._reader = reader
+        self._at_a_time = at_a_time
         settings = job.config.validation
         order = validation_order(job.config.train.seed, len(job.validation_rows)).tolist()
         selecting = min(settings.selection_rows, max(1, len(order) // 4))
@@ -111,7 +113,7 @@ class Validator:
     def _read(self, rows: Sequence[int], step: int, scope: Scope) -> list[Prediction]:
         """Reads rows slice by slice; the run may be left between slices."""
         read: list[Prediction] = []
-        size = self._job.config.validation.slice_rows
+        size = self._at_a_time
         for first in range(0, len(rows), size):
             self._job.control.check()
             chunk = rows[first : first + size]

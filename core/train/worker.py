@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from core import lock
 from core.config import RunConfig
 from core.errors import KocrError, StoppedError, UsageError, first_line
 from core.event_log import EventReader, EventWriter
-from core.events import Finished, State, WorkerStarted
-from core.hardware.nvml import visible_cards
-from core.launch import busy_message, report_ready
-from core.profile import GIB, Profile, load_profile
+from core.events import Finished, Log, State, WorkerStarted
+from core.hardware.nvml import auto_card, visible_cards
+from core.launch import TUNE_ONLY, busy_message, report_ready
+from core.profile import GIB, Profile, held_to_card, load_profile
 from core.run_dir import RunDir, home
 from core.train.control import AbortedError, Control, Heartbeat
 
@@ -34,31 +34,32 @@ def main(arguments: list[str]) -> int:
     try:
         with lock.hold(run.lock_file, lambda pid: busy_message(run, pid)):
             report_ready()
-            return _work(run)
+            return _work(run, tune_only=TUNE_ONLY in arguments)
     except UsageError as error:
         report_ready(str(error))
         print(error, file=sys.stderr)
         return error.exit_code
 
 
-def _work(run: RunDir) -> int:
+def _work(run: RunDir, *, tune_only: bool) -> int:
     attempt = _attempts(run) + 1
     events = EventWriter(run.events_file)
     control = Control(run, events)
     control.install_signal_handlers()
     try:
         with Heartbeat(run.heartbeat_file.touch):
-            finished = _try(run, attempt, events, control)
+            work = partial(_run_phases, run, attempt, events, control, tune_only=tune_only)
+            finished = _try(run, work)
         events.write(finished)
     finally:
         events.close()
     return finished.exit_code
 
 
-def _try(run: RunDir, attempt: int, events: EventWriter, control: Control) -> Finished:
+def _try(run: RunDir, work: Callable[[], Finished]) -> Finished:
     """Runs all phases and turns how they ended into the run's last word."""
     try:
-        steps = _run_phases(run, attempt, events, control)
+        return work()
     except StoppedError as end:
         return _finished("stopped", end.exit_code, f"{end}; `kocr-tui resume {run.id}` goes on")
     except AbortedError as end:
@@ -70,12 +71,13 @@ def _try(run: RunDir, attempt: int, events: EventWriter, control: Control) -> Fi
         traceback.print_exc()
         what = f"{type(error).__name__}: {first_line(error)}; more in {run.log_file}"
         return _finished("failed", 1, what)
-    return Finished(state="done", exit_code=0, message=f"trained {steps} steps", step=steps)
 
 
-def _run_phases(run: RunDir, attempt: int, events: EventWriter, control: Control) -> int:
+def _run_phases(
+    run: RunDir, attempt: int, events: EventWriter, control: Control, *, tune_only: bool
+) -> Finished:
     config = run.config()
-    profile = load_profile(config.device.profile)
+    profile = _profile_of_card(config, events)
     with contextlib.ExitStack() as leaving:
         leaving.enter_context(_hold_cards(profile, config.device.processes))
         _announce(config, profile, attempt, events)
@@ -83,28 +85,46 @@ def _run_phases(run: RunDir, attempt: int, events: EventWriter, control: Control
         import torch
 
         from core.hardware.device import open_device, require_device
+        from core.train.checkpoint import runs_smaller
         from core.train.crew import choose_card, lead
         from core.train.job import open_job
         from core.train.loop import train
+        from core.train.recovery import in_one_line
         from core.tune.tuner import tune
 
         require_device(profile)
         job = open_job(run, config, profile, events, control)
         certificate = tune(job)
+        if tune_only:
+            said = f"tuned; `kocr-tui resume {run.id}` trains with it"
+            return Finished(state="stopped", exit_code=0, message=said)
+        job = job.under(certificate.setup)
         crew = leaving.enter_context(
             lead(run.path, config.device.processes, lambda why: _end_at_once(events, why))
         )
         choose_card(crew.rank)
         crew.join(torch.device(profile.device))
         device = open_device(config.device, profile)
-        if device.limit_bytes < certificate.peak_bytes:
+        if device.limit_bytes < certificate.peak_bytes and not runs_smaller(run.checkpoints):
             raise KocrError(
                 f"{device.name}: {device.limit_bytes / GIB:.1f} GiB are free, but "
                 f"{certificate.peak_bytes / GIB:.1f} GiB were proved to be needed; free the card "
                 "(`kocr-tui doctor` lists who is on it), then resume"
             )
-        with device.session():
-            return train(job, certificate, device, crew)
+        with in_one_line(device), device.session():
+            steps = train(job, certificate, device, crew)
+        return Finished(state="done", exit_code=0, message=f"trained {steps} steps", step=steps)
+
+
+def _profile_of_card(config: RunConfig, events: EventWriter) -> Profile:
+    """The profile, with no more memory than the card has."""
+    profile = load_profile(config.device.profile)
+    if profile.device != "cuda":
+        return profile
+    held, said = held_to_card(profile, auto_card())
+    if said is not None:
+        events.write(Log(level="warning", message=said))
+    return held
 
 
 def _announce(config: RunConfig, profile: Profile, attempt: int, events: EventWriter) -> None:

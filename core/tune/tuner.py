@@ -1,58 +1,63 @@
-"""Finds the largest pixel budget that fits: search, probes and certificate together."""
+"""Finds what fits for a run: plans all setups, proves the best, and writes the certificate."""
 
-import subprocess
-import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import msgspec
 
 from core.errors import KocrError
-from core.events import ProbeFinished, ProbeStarted, Setup, Tuned
+from core.events import Log, Setup, Tuned
+from core.hardware.nvml import auto_card
+from core.model.load import open_config
+from core.planning import PlannedSetup, PlanReport
 from core.profile import GIB
-from core.train.control import Control
-from core.train.crew import environment_alone
+from core.run_dir import write_whole
 from core.train.job import Job, library_versions
+from core.tune.case import case_of_run
 from core.tune.certificate import (
     Certificate,
     certificate_key,
     read_certificate,
+    shared_file,
     write_certificate,
 )
-from core.tune.probe import ProbeResult, ProbeSpec
-from core.tune.search import Bounds, Trial, best_fit, explain, next_trial
-from core.tune.worst_case import Extremes, WorstPhoto, ceiling_tokens, find_extremes, worst_photo
-
-_POLL_SECONDS = 0.2
-
-
-class _Measured(NamedTuple):
-    setup: Setup
-    result: ProbeResult
+from core.tune.fake_model import Architecture
+from core.tune.forecast import Forecast
+from core.tune.plan_report import FASTEST_TOKENS, goal_of, largest_photo, pick, report_of
+from core.tune.proof import Proof, Prover
+from core.tune.questions import Ground, forecasts
+from core.tune.space import ALL_CHECKPOINTING, Candidate, all_weights, space
+from core.tune.worst_case import Extremes, find_extremes
 
 
 def tune(job: Job) -> Certificate:
-    """The certificate of this run: the one on file if it still holds, else a new one.
+    """The certificate of this run: one on file that still holds, else a new one.
 
     Raises KocrError if not even the smallest budget fits, or a fixed one doesn't.
     """
     extremes = find_extremes(job.train_rows, job.validation_rows, job.processing.text.token_count)
+    card = auto_card() if job.profile.device == "cuda" else None
     key = certificate_key(
         job.config,
-        precision=job.precision,
-        device=job.profile.name,
+        profile=job.profile,
+        driver=card.driver_version if card is not None else None,
         limit_bytes=job.limit_bytes,
         versions=library_versions(),
         extremes=extremes,
     )
-    certificate = read_certificate(job.run.certificate_file, key)
+    files = (job.run.certificate_file, shared_file(key))
+    known = (read_certificate(file, key) for file in files)
+    certificate = next((one for one in known if one is not None), None)
     reused = certificate is not None
     if certificate is None:
         job.control.enter("tuning")
-        certificate = _Search(job, extremes).run(key)
-        write_certificate(job.run.certificate_file, certificate)
+        certificate = _Tuning(job, extremes).run(key)
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_certificate(file, certificate)
+    report = msgspec.json.format(msgspec.json.encode(certificate.report))
+    write_whole(job.run.plan_file, report)
+    for warning in certificate.report.warnings:
+        job.events.write(Log(level="warning", message=warning))
     job.events.write(
         Tuned(
             choice=certificate.setup,
@@ -64,169 +69,166 @@ def tune(job: Job) -> Certificate:
     return certificate
 
 
-class _Search:
-    """One search; every trial is told as it begins and ends."""
+class _Tuning:
+    """One search through all setups that the config leaves open."""
 
     def __init__(self, job: Job, extremes: Extremes) -> None:
         self._job = job
-        self._extremes = extremes
-        self._geometry = job.processing.geometry
-        self._bounds = self._find_bounds()
-        self._measured: dict[int, _Measured] = {}
-        self._why: list[str] = []
+        self._prover = Prover(job, extremes)
+        config = job.config
+        opened, family = open_config(config.model)
+        self._case = case_of_run(
+            config,
+            job.train_rows,
+            extremes,
+            job.processing.text,
+            job.processing.geometry,
+            job.profile.device,
+        )
+        self._goal = goal_of(config.tune.hours, config.tune.fastest, self._epoch_rows)
+        self._ground = Ground(
+            architecture=Architecture(opened, family),
+            case=self._case,
+            profile=job.profile,
+            lora=config.lora,
+            train=config.train,
+            limit_bytes=job.limit_bytes,
+            max_pixels=self._max_pixels(),
+            hours=config.tune.hours,
+            tolerance=config.tune.tolerance,
+        )
 
-    def _find_bounds(self) -> Bounds:
-        ceiling = ceiling_tokens(self._extremes, self._geometry)
-        fixed = self._job.config.tune.max_pixels
-        if fixed is not None:
-            tokens = max(1, fixed // self._geometry.pixels_a_token)
-            return Bounds(tokens, tokens)
-        floor = -(-self._geometry.min_pixels // self._geometry.pixels_a_token)
-        return Bounds(min(floor, ceiling), ceiling)
+    @property
+    def _epoch_rows(self) -> int:
+        return len(self._job.train_rows)
+
+    def _max_pixels(self) -> int | None:
+        tune = self._job.config.tune
+        if tune.fastest:
+            return self._case.pixels(min(FASTEST_TOKENS, max(self._case.native())))
+        return tune.max_pixels
+
+    def _candidates(self) -> Sequence[Candidate]:
+        config = self._job.config
+        dtype, layers = config.model.dtype, config.train.checkpointing
+        return space(
+            all_weights(self._job.profile.dtypes) if dtype == "auto" else (dtype,),
+            (config.lora.rank,),
+            (config.lora.targets,),
+            ALL_CHECKPOINTING if layers == "auto" else (layers,),
+        )
 
     def run(self, key: str) -> Certificate:
-        """Searches to the end; budgets that the worst photo fills alike are probed once."""
-        trials: list[Trial] = []
-        tolerance = self._job.config.tune.tolerance
-        while (tokens := next_trial(trials, self._bounds, tolerance)) is not None:
-            photo = worst_photo(self._extremes, self._geometry, self._pixels(tokens))
-            if photo.image_tokens not in self._measured:
-                self._measured[photo.image_tokens] = self._measure(tokens, photo)
-            measured = self._measured[photo.image_tokens]
-            trials.append(Trial(tokens, measured.result.fits))
-            self._why.append(
-                explain(trials[-1], photo.image_tokens, self._bounds, self._geometry.pixels_a_token)
-            )
-        chosen = best_fit(trials)
-        if chosen is None:
-            raise KocrError(self._nothing_fits())
-        return self._certificate(key, chosen)
+        """Proves setups, the best one first, until one holds."""
+        candidates = self._candidates()
+        found: list[Forecast] = []
+        for one in forecasts(self._ground, candidates, self._tell_planned(len(candidates))):
+            self._job.control.check()
+            found.append(one)
+        untried, why = list(found), list[str]()
+        while True:
+            taken, choice = pick(untried, self._goal)
+            why.append(choice.why)
+            if taken is None:
+                raise KocrError(self._nothing_fits(found))
+            proof, told = self._prover.prove(self._ground.question(taken.candidate), taken)
+            why += told
+            if proof is not None:
+                return self._certificate(key, proof, found, taken, tuple(why))
+            untried.remove(taken)
 
-    def _certificate(self, key: str, tokens: int) -> Certificate:
-        photo = worst_photo(self._extremes, self._geometry, self._pixels(tokens))
-        setup, result = self._measured[photo.image_tokens]
+    def _tell_planned(self, total: int) -> "_Told":
+        return _Told(self._job, total)
+
+    def _certificate(
+        self,
+        key: str,
+        proof: Proof,
+        found: Sequence[Forecast],
+        taken: Forecast,
+        why: tuple[str, ...],
+    ) -> Certificate:
+        result = proof.result
         assert result.peak_bytes is not None
         assert result.limit_bytes is not None
         return Certificate(
             key=key,
-            setup=msgspec.structs.replace(setup, max_pixels=self._pixels(tokens)),
-            probes=len(self._measured),
+            setup=proof.setup,
+            probes=self._prover.probes,
             peak_bytes=result.peak_bytes,
             limit_bytes=result.limit_bytes,
-            why=tuple(self._why),
+            why=why,
+            report=self._report(found, taken, proof, why),
         )
 
-    def _pixels(self, tokens: int) -> int:
-        return tokens * self._geometry.pixels_a_token
-
-    def _measure(self, tokens: int, photo: WorstPhoto) -> _Measured:
-        number = len(self._measured) + 1
-        spec = ProbeSpec(
-            config=self._job.config,
-            profile=self._job.profile,
-            precision=self._job.precision,
-            max_pixels=self._pixels(tokens),
-            width=photo.width,
-            height=photo.height,
-            prompt=self._extremes.prompt,
-            answer=self._extremes.answer,
+    def _report(
+        self, found: Sequence[Forecast], taken: Forecast, proof: Proof, why: tuple[str, ...]
+    ) -> PlanReport:
+        config = self._job.config
+        planned = report_of(
+            config.model.path,
+            self._job.profile,
+            self._job.profile.capacity_bytes(config.device.capacity_gib),
+            self._job.limit_bytes,
+            self._case,
+            found,
+            taken,
+            why,
+            rows=self._epoch_rows,
+            giant=largest_photo(self._job.train_rows),
         )
-        setup = self._setup(spec.max_pixels, photo.image_tokens)
-        self._job.events.write(ProbeStarted(probe=number, setup=setup))
-        started = time.monotonic()
-        result = run_probe(spec, self._job.control, self._job.config.tune.probe_seconds)
-        setup = _with_result(setup, result)
-        self._job.events.write(
-            ProbeFinished(
-                probe=number,
-                setup=setup,
-                fits=result.fits,
-                peak_bytes=result.peak_bytes,
-                seconds=time.monotonic() - started,
-                reason=_reason(result),
-            )
-        )
-        return _Measured(setup, result)
-
-    def _setup(self, max_pixels: int, image_tokens: int) -> Setup:
-        return Setup(
-            weights=self._job.precision.weights,
-            rank=self._job.config.lora.rank,
-            targets=self._job.config.lora.targets,
-            checkpointing=str(self._job.config.train.checkpointing),
-            micro_batch_tokens=0,
-            max_pixels=max_pixels,
-            image_tokens=image_tokens,
-            text_tokens=self._job.processing.text.token_count(
-                self._extremes.prompt, self._extremes.answer
-            ),
+        assert planned.choice is not None
+        measured = self._measured(planned.choice, proof)
+        setups = tuple(measured if one.chosen else one for one in planned.setups)
+        return msgspec.structs.replace(
+            planned, choice=measured, setups=setups, probes=self._prover.probes
         )
 
-    def _nothing_fits(self) -> str:
-        pixels = self._pixels(self._bounds.floor)
-        gib = self._job.limit_bytes / GIB
+    def _measured(self, choice: PlannedSetup, proof: Proof) -> PlannedSetup:
+        """The choice as it was proved, its speed corrected by how fast the probe's step was."""
+        setup: Setup = proof.setup
+        rate = self._prover.mean_rate(self._ground.question(_candidate(setup)), proof)
+        return msgspec.structs.replace(
+            choice,
+            micro_batch_tokens=setup.micro_batch_tokens,
+            max_pixels=setup.max_pixels,
+            image_tokens=setup.image_tokens,
+            peak_gib=setup.peak_gib or 0.0,
+            headroom_gib=setup.headroom_gib or 0.0,
+            samples_per_s=rate,
+            hours_an_epoch=self._epoch_rows / rate / 3600 if rate else None,
+            shrunk_share=self._case.shrunk_share(proof.tokens),
+            peak="measured",
+            speed="measured",
+        )
+
+    def _nothing_fits(self, found: Sequence[Forecast]) -> str:
+        least = min(found, key=lambda one: one.peak_bytes)
+        needed, limit = least.peak_bytes / GIB, self._job.limit_bytes / GIB
+        profile = self._job.profile
+        card = needed / profile.limit_bytes() * profile.capacity_bytes()
         return (
-            f"a pixel budget of {pixels:,} does not fit in {gib:.2f} GiB; choose a smaller "
-            "train.micro_batch_tokens, lora.rank or tune.max_pixels, or a card with more memory"
+            f"a pixel budget of {self._case.pixels(least.tokens):,} does not fit in {limit:.2f} "
+            f"GiB: at least {needed:.2f} GiB are needed ({needed - limit:.2f} more), which a card "
+            f"of {card:.1f} GiB has; choose a smaller train.micro_batch_tokens, lora.rank or model"
         )
 
 
-def run_probe(spec: ProbeSpec, control: Control, limit_seconds: float) -> ProbeResult:
-    """Runs one probe process; it's killed when the run has to leave or the time is over.
+class _Told:
+    """Says how many setups are planned, and lets a stop through meanwhile."""
 
-    Raises KocrError if the probe fails for another reason than memory.
-    """
-    with tempfile.TemporaryDirectory(prefix="kocr-probe-") as folder:
-        spec_file, result_file = Path(folder) / "spec.json", Path(folder) / "result.json"
-        spec_file.write_bytes(msgspec.json.encode(spec))
-        command = [sys.executable, "-P", "-m", "core.tune.probe", str(spec_file), str(result_file)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment_alone()) as process:
-            try:
-                _wait(process, control, limit_seconds)
-            finally:
-                process.kill()
-        if process.returncode != 0 or not result_file.exists():
-            raise KocrError(
-                f"the probe of {spec.max_pixels:,} pixels died with exit status "
-                f"{process.returncode}; worker.log has its last words"
-            )
-        result = msgspec.json.decode(result_file.read_bytes(), type=ProbeResult)
-    if result.error is not None:
-        raise KocrError(result.error)
-    return result
+    def __init__(self, job: Job, total: int) -> None:
+        self._job = job
+        self._total = total
+
+    def __call__(self, done: int) -> None:
+        self._job.control.check()
+        message = f"planned {done} of {self._total} setups"
+        self._job.events.write(Log(level="info", message=message))
 
 
-def _wait(process: subprocess.Popen[bytes], control: Control, limit_seconds: float) -> None:
-    deadline = time.monotonic() + limit_seconds
-    while True:
-        try:
-            process.wait(timeout=_POLL_SECONDS)
-            return
-        except subprocess.TimeoutExpired:
-            before = time.monotonic()
-            control.check()
-            deadline += time.monotonic() - before
-        if time.monotonic() > deadline:
-            raise KocrError(
-                f"a probe took over {limit_seconds:.0f} s; raise tune.probe_seconds, "
-                "or look at worker.log for what held it up"
-            )
-
-
-def _with_result(setup: Setup, result: ProbeResult) -> Setup:
-    peak, limit = result.peak_bytes, result.limit_bytes
-    return msgspec.structs.replace(
-        setup,
-        micro_batch_tokens=result.micro_batch_tokens or 0,
-        peak_gib=peak / GIB if peak is not None else None,
-        headroom_gib=(limit - peak) / GIB if peak is not None and limit is not None else None,
-        samples_per_s=result.samples_per_s,
-        feasible=result.fits,
+def _candidate(setup: Setup) -> Candidate:
+    layers = setup.checkpointing
+    return Candidate(
+        setup.weights, setup.rank, setup.targets, int(layers) if layers.isdecimal() else layers
     )
-
-
-def _reason(result: ProbeResult) -> str:
-    limit = (result.limit_bytes or 0) / 2**20
-    if result.fits:
-        return f"fits: peak {(result.peak_bytes or 0) / 2**20:,.0f} of {limit:,.0f} MiB"
-    return f"out of memory: needs more than {limit:,.0f} MiB"

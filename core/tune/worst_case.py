@@ -109,21 +109,41 @@ def worst_samples(
     budget: int,
     batch: int,
 ) -> list[Sample]:
+    """The worst micro-batch (see ``worst_group``) in real samples, of photos of noise.
+
+    ``photo`` is the largest one's width and height in pixels; ``prompt`` and ``answer`` are the
+    longest texts.
+    """
+    return worst_group(
+        lambda size: encoder.encode(noise_photo(*size), prompt, answer),
+        encoder.geometry,
+        photo,
+        budget=budget,
+        batch=batch,
+    )
+
+
+def worst_group(
+    make: Callable[[tuple[int, int]], Sample],
+    geometry: PixelGeometry,
+    photo: tuple[int, int],
+    *,
+    budget: int,
+    batch: int,
+) -> list[Sample]:
     """Samples of a micro-batch that asks for the most memory at a budget of tokens.
 
-    The largest photo (width and height in pixels) with the longest texts, as often as it fits
-    into ``budget`` tokens and ``batch`` samples, at least once, and a smaller photo in what is
-    left over.
+    ``make`` makes a sample of a photo of a size (width and height in pixels). The largest photo
+    is taken as often as it fits into ``budget`` tokens and ``batch`` samples, at least once, and a
+    smaller one in what is left over.
     """
-    worst = encoder.encode(noise_photo(*photo), prompt, answer)
+    worst = make(photo)
     count = min(batch, max(1, budget // len(worst)))
     samples = [worst] * count
-    geometry = encoder.geometry
     tokens = budget - count * len(worst) - (len(worst) - worst.image_tokens)
     if count < batch and tokens * geometry.pixels_a_token >= geometry.min_pixels:
         columns = math.ceil(math.sqrt(tokens))
-        size = columns * geometry.factor, tokens // columns * geometry.factor
-        rest = encoder.encode(noise_photo(*size), prompt, answer)
+        rest = make((columns * geometry.factor, tokens // columns * geometry.factor))
         if count * len(worst) + len(rest) <= budget:
             samples.append(rest)
     return samples
