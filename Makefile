@@ -21,6 +21,8 @@ screens: $(INSTALLED)
 
 gpu: $(INSTALLED)
 	$(BIN)/pytest tests/gpu -rs
+	$(BIN)/python benchmarks/gpu_train_step.py
+	$(BIN)/python benchmarks/gpu_tune.py
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -4,7 +4,8 @@
 
 Random weights from the published architecture: memory and speed are the same. Every row is a
 process of its own and ends by its own time limit; one that runs out of memory says so. Where there
-is no card it says so and does nothing. TRL and Unsloth are used where they can be imported.
+is no card it says so and does nothing. TRL and Unsloth are used where they can be imported; the
+row of Unsloth has not been run by us yet.
 """
 
 import argparse
@@ -16,12 +17,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+# All that is read is a folder here; a library that asks the hub first would wait for its time-outs.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
+from gpu_card import nvml_bytes, prepare
 from machine import machine
 
 IMAGE_TOKENS = (256, 1024, 4096, 16_384)
@@ -31,41 +36,8 @@ LEAST_TOKENS = 4096
 ROW_SECONDS = 100
 ALL_SECONDS = 450
 STEPS = 3
-PRESET = "Qwen2-VL-2B"
-
-
-def bf16_ceiling() -> float:
-    """Operations a second of a large bf16 product, the best of five."""
-    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
-    best = 0.0
-    for _ in range(5):
-        torch.cuda.synchronize()
-        started = time.perf_counter()
-        for _ in range(5):
-            a @ a
-        torch.cuda.synchronize()
-        best = max(best, 5 * 2 * 8192**3 / (time.perf_counter() - started))
-    return best
-
-
-def write_checkpoint(folder: Path) -> None:
-    """The architecture with random weights, and the demo's tokenizer and image processor."""
-    from core.demo.base_model import build_tokenizer, save_processor
-    from core.model.presets import preset_config
-
-    tokenizer = build_tokenizer()
-    config = preset_config(PRESET)
-    config.image_token_id = tokenizer.convert_tokens_to_ids("<|image_pad|>")
-    config.video_token_id = tokenizer.convert_tokens_to_ids("<|video_pad|>")
-    config.vision_start_token_id = tokenizer.convert_tokens_to_ids("<|vision_start|>")
-    config.vision_end_token_id = tokenizer.convert_tokens_to_ids("<|vision_end|>")
-    from transformers import AutoModelForImageTextToText
-
-    with torch.device("cuda"):
-        torch.manual_seed(0)
-        model = AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
-    model.save_pretrained(folder)
-    save_processor(folder, tokenizer)
+# Micro-batch, and whether activations are recomputed: what another trainer is tried with.
+PEER_SETTINGS = ((2, False), (1, False), (1, True))
 
 
 def samples_of(processing: Any, image_tokens: int, count: int) -> list[Any]:
@@ -86,13 +58,13 @@ def samples_of(processing: Any, image_tokens: int, count: int) -> list[Any]:
 
 def ours(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """Our step; the checkpointing that recomputes least and fits."""
+    from core.hardware.out_of_memory import OutOfMemory, attempt
+
     for checkpointing in CHECKPOINTING:
-        try:
-            return _ours(folder, wanted, checkpointing)
-        except torch.OutOfMemoryError:
-            failed = True
-        if failed:
-            torch.cuda.empty_cache()
+        found = attempt(partial(_ours, folder, wanted, checkpointing))
+        if not isinstance(found, OutOfMemory):
+            return found
+        torch.cuda.empty_cache()
     return {"out_of_memory": True}
 
 
@@ -101,13 +73,12 @@ def _ours(folder: Path, wanted: dict[str, Any], checkpointing: Any) -> dict[str,
 
     import numpy as np
 
-    from core.config import DeviceConfig, LoraConfig, ModelConfig, TrainConfig
-    from core.hardware.device import open_device
+    from core.config import LoraConfig, ModelConfig, TrainConfig
+    from core.hardware.device import CudaDevice
     from core.model.flops import StepFlops, Work
     from core.model.load import open_config
     from core.model.processing import load_processing
     from core.model.vision import Tower
-    from core.profile import load_profile
     from core.train.loader import MicroBatch
     from core.train.self_tests import try_fast_paths
     from core.train.setup import Precision, build
@@ -116,8 +87,7 @@ def _ours(folder: Path, wanted: dict[str, Any], checkpointing: Any) -> dict[str,
     model = ModelConfig(path=str(folder))
     config, family = open_config(model)
     processing = load_processing(model, family)
-    device = open_device(DeviceConfig(capacity_gib=24.0), load_profile("auto"))
-    _cap()
+    device = CudaDevice(int(CAP_GIB * 2**30), int(CAP_GIB * 2**30))
     fast = try_fast_paths(device, nf4=wanted["weights"] == "nf4")
     trainable = build(
         model,
@@ -145,13 +115,13 @@ def _ours(folder: Path, wanted: dict[str, Any], checkpointing: Any) -> dict[str,
     seconds, work = [], Work()
     torch.cuda.reset_peak_memory_stats()
     for _ in range(1 + STEPS):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
         micro_batches = [
             MicroBatch.of(samples[i : i + group], processing.pad_token_id, tower).pin_memory()
             for i in range(0, batch, group)
         ]
         work = sum((Work.of(micro.batch) for micro in micro_batches), Work())
-        torch.cuda.synchronize()
-        started = time.perf_counter()
         outcome = run_step(trainable, micro_batches, seed=0, learning_rate=1e-4, max_grad_norm=1.0)
         loss = outcome.loss.item()
         seconds.append(time.perf_counter() - started)
@@ -167,63 +137,61 @@ def _ours(folder: Path, wanted: dict[str, Any], checkpointing: Any) -> dict[str,
 
 
 def peer(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
-    """Another trainer at its best of two settings: two samples at a time, or one recomputing."""
-    from peers import PEERS, PreparedRows
+    """Another trainer at the first of PEER_SETTINGS that fits."""
+    if wanted["who"] == "Unsloth":
+        # It changes transformers and TRL as it's imported, so it comes before them.
+        import unsloth  # noqa: F401
+    from core.hardware.out_of_memory import OutOfMemory, attempt
+
+    total = torch.cuda.mem_get_info()[1]
+    torch.cuda.set_per_process_memory_fraction(min(1.0, CAP_GIB * 2**30 / total))
+    for micro_batch, recompute in PEER_SETTINGS:
+        found = attempt(partial(_peer, folder, wanted, micro_batch, recompute))
+        if not isinstance(found, OutOfMemory):
+            return found
+        torch.cuda.empty_cache()
+    return {"out_of_memory": True}
+
+
+def _peer(
+    folder: Path, wanted: dict[str, Any], micro_batch: int, recompute: bool
+) -> dict[str, Any]:
+    from peers import PEERS, PreparedRows, train_with_unsloth
     from transformers import AutoModelForImageTextToText
 
     from core.config import ModelConfig
     from core.model.families import QWEN2_VL
     from core.model.processing import load_processing
 
-    _cap()
     processing = load_processing(ModelConfig(path=str(folder)), QWEN2_VL)
     samples = samples_of(processing, wanted["image_tokens"], 4)
-    train = next(train for name, train in PEERS.items() if name.startswith(wanted["who"]))
-    for micro_batch, recompute in ((2, False), (1, False), (1, True)):
-        try:
-            torch.cuda.reset_peak_memory_stats()
-            base = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.bfloat16)
-            rows = PreparedRows(samples, processing.pixels, 4 * (1 + STEPS))
-            clock = train(
-                base,
-                QWEN2_VL.lora_pattern("language"),
-                rows,
-                batch=4,
-                micro_batch=micro_batch,
-                steps=1 + STEPS,
-                settings={"gradient_checkpointing": recompute},
-            )
-            return {
-                "micro_batch": micro_batch,
-                "checkpointing": "all" if recompute else "none",
-                "loss": clock.losses[0],
-                "samples_per_s": 4 / statistics.median(clock.seconds()),
-                **_memory(),
-            }
-        except torch.OutOfMemoryError:
-            base = None
-        torch.cuda.empty_cache()
-    return {"out_of_memory": True}
-
-
-def _cap() -> None:
-    total = torch.cuda.mem_get_info()[1]
-    torch.cuda.set_per_process_memory_fraction(min(1.0, CAP_GIB * 2**30 / total))
+    rows = PreparedRows(samples, processing.pixels, 4 * (1 + STEPS))
+    torch.cuda.reset_peak_memory_stats()
+    settings: dict[str, Any] = {"gradient_checkpointing": recompute}
+    common: dict[str, Any] = {"batch": 4, "micro_batch": micro_batch, "steps": 1 + STEPS}
+    if wanted["who"] == "Unsloth":
+        clock = train_with_unsloth(folder, rows, **common, settings=settings)
+    else:
+        train = next(train for name, train in PEERS.items() if name.startswith(wanted["who"]))
+        if recompute:
+            # Only this kind finds gradients behind a frozen embedding.
+            settings["gradient_checkpointing_kwargs"] = {"use_reentrant": False}
+        base = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.bfloat16)
+        clock = train(base, QWEN2_VL.lora_pattern("language"), rows, **common, settings=settings)
+    return {
+        "micro_batch": micro_batch,
+        "checkpointing": "all" if recompute else "none",
+        "loss": clock.losses[0],
+        "samples_per_s": 4 / statistics.median(clock.seconds()),
+        **_memory(),
+    }
 
 
 def _memory() -> dict[str, float]:
-    from core.hardware.nvml import Monitor, auto_card
-
-    card = auto_card()
-    mine = None
-    if card is not None and card.uuid is not None:
-        with Monitor() as monitor:
-            found = [p for p in monitor.processes(card.uuid) if p.pid == os.getpid()]
-        mine = found[0].used_bytes if found else card.used_bytes
     return {
         "allocated_gib": torch.cuda.max_memory_allocated() / 2**30,
         "reserved_gib": torch.cuda.max_memory_reserved() / 2**30,
-        "nvml_gib": (mine or 0) / 2**30,
+        "nvml_gib": nvml_bytes() / 2**30,
     }
 
 
@@ -234,7 +202,9 @@ def rows_wanted() -> list[dict[str, Any]]:
         for tokens in IMAGE_TOKENS
         for weights, cached in (("bf16", False), ("bf16", True), ("nf4", False))
     ]
-    peers = ["Trainer"] + (["TRL"] if importlib.util.find_spec("trl") else [])
+    peers = ["Trainer"]
+    peers += ["TRL"] if importlib.util.find_spec("trl") else []
+    peers += ["Unsloth"] if importlib.util.find_spec("unsloth") else []
     rows += [
         {"who": who, "image_tokens": tokens, "weights": "bf16", "cached": False}
         for tokens in (1024, 256, 4096, 16_384)
@@ -245,6 +215,8 @@ def rows_wanted() -> list[dict[str, Any]]:
 
 def run_row(folder: Path, wanted: dict[str, Any], seconds: float) -> dict[str, Any]:
     """One row in a process of its own."""
+    if seconds < 10:
+        return {"failed": "the time for all rows was over"}
     command = [sys.executable, __file__, "--row", json.dumps(wanted), "--model", str(folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
@@ -258,6 +230,38 @@ def run_row(folder: Path, wanted: dict[str, Any], seconds: float) -> dict[str, A
     return row
 
 
+def work_on(folder: Path, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What one process is for."""
+    if wanted["who"] == "card":
+        return prepare(folder)
+    return ours(folder, wanted) if wanted["who"] == "kocr-tui" else peer(folder, wanted)
+
+
+def measure_all() -> dict[str, Any]:
+    """The report; nothing of this process is on the card."""
+    deadline = time.monotonic() + ALL_SECONDS
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        found = run_row(Path(folder), {"who": "card"}, ROW_SECONDS)
+        if "failed" in found:
+            sys.exit(f"the checkpoint can't be made: {found['failed']}")
+        for wanted in rows_wanted():
+            left = deadline - time.monotonic()
+            measured = run_row(Path(folder), wanted, min(ROW_SECONDS, left))
+            if "flops_per_s" in measured:
+                measured["of_ceiling"] = measured["flops_per_s"] / found["ceiling"]
+            results.append(wanted | measured)
+            print(json.dumps(results[-1]), file=sys.stderr)
+    others = [name for name in ("trl", "unsloth") if importlib.util.find_spec(name)]
+    return {
+        "card": found["card"],
+        "cap_gib": CAP_GIB,
+        "bf16_ceiling_tflops": found["ceiling"] / 1e12,
+        "machine": machine("torch", "transformers", "peft", "accelerate", "bitsandbytes", *others),
+        "results": results,
+    }
+
+
 def main() -> int:
     """Runs all rows inside the time limit and prints a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -269,35 +273,9 @@ def main() -> int:
         print("torch finds no CUDA card here: nothing is measured")
         return 0
     if options.row:
-        wanted = json.loads(options.row)
-        work = ours if wanted["who"] == "kocr-tui" else peer
-        print(json.dumps({"row": work(options.model, wanted)}))
+        print(json.dumps({"row": work_on(options.model, json.loads(options.row))}))
         return 0
-    deadline = time.monotonic() + ALL_SECONDS
-    ceiling = bf16_ceiling()
-    results = []
-    with tempfile.TemporaryDirectory() as folder:
-        write_checkpoint(Path(folder))
-        torch.cuda.empty_cache()
-        for wanted in rows_wanted():
-            left = deadline - time.monotonic()
-            measured = (
-                run_row(Path(folder), wanted, min(ROW_SECONDS, left))
-                if left > 10
-                else {"failed": "the time for all rows was over"}
-            )
-            if "flops_per_s" in measured:
-                measured["of_ceiling"] = measured["flops_per_s"] / ceiling
-            results.append(wanted | measured)
-            print(json.dumps(results[-1]), file=sys.stderr)
-    report = {
-        "card": torch.cuda.get_device_name(),
-        "cap_gib": CAP_GIB,
-        "bf16_ceiling_tflops": ceiling / 1e12,
-        "machine": machine("torch", "transformers", "peft", "accelerate", "bitsandbytes"),
-        "unsloth": "runs here" if importlib.util.find_spec("unsloth") else "not installed",
-        "results": results,
-    }
+    report = measure_all()
     options.out.mkdir(parents=True, exist_ok=True)
     name = report["card"].lower().replace(" ", "-")
     (options.out / f"gpu_train_step_{name}.json").write_text(

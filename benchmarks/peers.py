@@ -1,4 +1,4 @@
-"""The same samples trained by other trainers: transformers' Trainer, and TRL's SFTTrainer.
+"""The same samples trained by other trainers: transformers' Trainer, TRL's SFTTrainer, Unsloth.
 
 They are given samples that are tokenized and patched already, so that only the step is compared;
 their photos would otherwise go through transformers' image processors in the same process.
@@ -7,6 +7,7 @@ their photos would otherwise go through transformers' image processors in the sa
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from core.data.samples import Sample
 from core.model.pixels import PixelValues
 
 RANK = 16
+# More than any row has, so that Unsloth cuts none.
+_UNSLOTH_TOKENS = 32_768
 
 
 class PreparedRows(Dataset[dict[str, torch.Tensor]]):
@@ -172,18 +175,65 @@ def train_with_trl(
     settings: dict[str, Any] | None = None,
 ) -> Clock:
     """TRL's SFTTrainer with its chunked loss (its default) on completion labels alone."""
+    options = _settings("", batch, micro_batch, steps) | (settings or {}) | {"loss_type": "nll"}
+    return _sft(get_peft_model(model, lora(targets)), rows, options | {"max_length": None})
+
+
+def train_with_unsloth(
+    folder: Path,
+    rows: PreparedRows,
+    *,
+    batch: int,
+    micro_batch: int,
+    steps: int,
+    settings: dict[str, Any] | None = None,
+) -> Clock:
+    """Unsloth's model and its own loss in the SFTTrainer that it changes; needs a card.
+
+    ``folder`` holds the checkpoint, which Unsloth loads itself. A process must import ``unsloth``
+    before this module. Recomputing is Unsloth's own kind, which keeps activations on the host.
+    Written after Unsloth's documentation and sources; this has not been run by us yet.
+    """
+    from unsloth import FastVisionModel
+
+    options = _settings("", batch, micro_batch, steps) | (settings or {})
+    recompute = bool(options["gradient_checkpointing"])
+    kind = "unsloth" if recompute else False
+    model, _processor = FastVisionModel.from_pretrained(
+        str(folder),
+        max_seq_length=_UNSLOTH_TOKENS,
+        dtype=torch.bfloat16,
+        load_in_4bit=False,
+        use_gradient_checkpointing=kind,
+    )
+    model = FastVisionModel.get_peft_model(
+        model,
+        r=RANK,
+        lora_alpha=2 * RANK,
+        lora_dropout=0,
+        bias="none",
+        finetune_vision_layers=False,
+        finetune_language_layers=True,
+        finetune_attention_modules=True,
+        finetune_mlp_modules=True,
+        use_gradient_checkpointing=kind,
+    )
+    FastVisionModel.for_training(model, use_gradient_checkpointing=recompute)
+    return _sft(model, rows, options | {"max_length": _UNSLOTH_TOKENS})
+
+
+def _sft(adapted: Any, rows: PreparedRows, options: dict[str, Any]) -> Clock:
+    """TRL's SFTTrainer on rows that are prepared already."""
     from trl import SFTConfig, SFTTrainer
 
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         arguments = SFTConfig(
-            **_settings(folder, batch, micro_batch, steps) | (settings or {}),
-            max_length=None,
-            loss_type="nll",
+            **options | {"output_dir": folder},
             dataset_kwargs={"skip_prepare_dataset": True},
         )
         trainer = SFTTrainer(
-            get_peft_model(model, lora(targets)),
+            adapted,
             arguments,
             data_collator=rows.collate,
             train_dataset=rows.as_numbers(),

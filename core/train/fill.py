@@ -35,7 +35,7 @@ def fill(run: RunDir, config: RunConfig, setup: Setup) -> None:
     control.install_signal_handlers()
     profile = load_profile(config.device.profile)
     require_device(profile)
-    job = open_job(run, config, profile, nowhere, control)
+    job = open_job(run, config, profile, nowhere, control).under(setup)
     device = open_device(config.device, profile)
     with device.session():
         learner = Learner(job, setup, device, Crew(0, 1), ahead=True)

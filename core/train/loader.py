@@ -4,7 +4,6 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -106,9 +105,11 @@ class Certified:
 class StepPlan:
     """Which rows make up each optimizer step, and how they are packed.
 
-    ``lengths`` (n,) are the tokens that a row has at most; ``budget`` is what a micro-batch may
-    hold, and a sample above it is alone in one. Of ``processes`` that train together, ``rank``
-    takes every ``processes``-th row. A row larger than what is ``certified`` isn't used.
+    ``lengths`` (n,) are the tokens that a row counts as: every text as the longest that was
+    certified, so that short ones don't make room for more photos than were proved to fit.
+    ``budget`` is what a micro-batch may hold, and a sample above it is alone in one. Of
+    ``processes`` that train together, ``rank`` takes every ``processes``-th row. A row larger than
+    what is ``certified`` isn't used.
     """
 
     seed: int
@@ -133,10 +134,8 @@ class StepPlan:
         images = rows.image_tokens(processing.geometry, max_pixels)
         template = processing.text.token_count("", "")
         # A byte-level tokenizer makes no more tokens of a text than it has bytes.
-        texts = rows.text_bytes + template
-        most = certified.text_tokens
-        known = np.minimum(texts, most) if most else texts
-        return cls(lengths=images + known, certified=certified, **settings)
+        texts = certified.text_tokens or rows.text_bytes + template
+        return cls(lengths=images + texts, certified=certified, **settings)
 
     @property
     def steps_an_epoch(self) -> int:
@@ -159,6 +158,10 @@ class StepPlan:
             rows = everyone[:1]
         groups = pack(self.lengths[rows].tolist(), self.budget)
         return [[int(rows[place]) for place in group] for group in groups], counts
+
+    def counted(self, sample: Sample) -> int:
+        """The tokens that a sample counts as."""
+        return max(len(sample), sample.image_tokens + self.certified.text_tokens)
 
     def largest_shared(self, step: int) -> int:
         """Most tokens of a micro-batch of a step that has more than one sample; 0 if none has."""
@@ -202,7 +205,7 @@ class _MicroBatches(Dataset[list[MicroBatch] | _Gone]):
         except DataGoneError as error:
             return _Gone(str(error))
         # A stand-in can be larger than the row it stands for, so the group may have to part.
-        groups = pack([len(sample) for sample in samples], self._plan.budget)
+        groups = pack([self._plan.counted(sample) for sample in samples], self._plan.budget)
         made = [
             MicroBatch.of([samples[place] for place in group], self._pad, self._tower)
             for group in groups

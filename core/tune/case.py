@@ -15,6 +15,8 @@ from core.tune.blank import BlankSamples, TextTokens
 from core.tune.search import Bounds
 from core.tune.worst_case import Extremes, find_extremes, worst_group
 
+# A photo with so many times the image tokens of the next, and so rare, stands alone.
+_GIANT, _GIANT_SHARE = 1.5, 0.001
 # A row this long keeps a card busy; a processor gains nothing by longer ones.
 _ROW_TOKENS = {"cuda": 4096, "cpu": 1}
 
@@ -72,6 +74,20 @@ class Case:
         ceiling = max(self.native())
         floor = -(-self.geometry.min_pixels // self.geometry.pixels_a_token)
         return Bounds(min(floor, ceiling), ceiling, fill)
+
+    def giant(self, tokens: int) -> tuple[int, int] | None:
+        """Image tokens of a photo that stands alone at a budget, and of the next one, if any does.
+
+        It stands alone if it's rare and has half as many again as any other.
+        """
+        found = np.array(self.image_tokens(tokens))
+        if len(found) < 2:
+            return None
+        largest, following = np.argsort(-found, kind="stable")[:2]
+        rare = self.counts[largest] <= max(1, _GIANT_SHARE * self.rows)
+        if not rare or found[largest] < _GIANT * found[following]:
+            return None
+        return int(found[largest]), int(found[following])
 
     def mean_tokens(self, tokens: int) -> tuple[float, float]:
         """Mean image tokens of a photo at a budget, and mean tokens of a sample."""

@@ -1,37 +1,38 @@
 """Fake tensors live on the CPU; here is what a card does otherwise, as far as memory tells."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from torch.nn.functional import layer_norm
-from torch.overrides import TorchFunctionMode
+from torch.nn import functional
 
 from core.model import attention
 
 
-class _CudaAutocast(TorchFunctionMode):
-    """CUDA's autocast works layer norms out in fp32, the CPU's leaves them in half precision.
+@contextmanager
+def cuda_rules(kernels: Literal["sdpa", "varlen"]) -> Iterator[None]:
+    """Attention by a card's kernels, and CUDA's rules of autocast, for fake tensors inside.
 
-    Of all operations whose rule differs (torch's autocast op reference) the models use this one.
+    CUDA's autocast works layer norms out in fp32, the CPU's leaves them in half precision; of all
+    operations whose rule differs (torch's autocast op reference) the models use this one. A torch
+    function mode would miss those that are recomputed: it's off while a backward pass runs.
     """
+    stock = functional.layer_norm
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if func is layer_norm and torch.is_autocast_enabled("cpu"):
+    def layer_norm(*args: Any, **kwargs: Any) -> torch.Tensor:
+        if torch.is_autocast_enabled("cpu"):
             args = tuple(_single(value) for value in args)
-            kwargs = {name: _single(value) for name, value in (kwargs or {}).items()}
-        return func(*args, **(kwargs or {}))
+            kwargs = {name: _single(value) for name, value in kwargs.items()}
+        return stock(*args, **kwargs)
+
+    functional.layer_norm = layer_norm
+    try:
+        with attention.traced(varlen=kernels == "varlen"):
+            yield
+    finally:
+        functional.layer_norm = stock
 
 
 def _single(value: Any) -> Any:
     return value.float() if isinstance(value, torch.Tensor) else value
-
-
-@contextmanager
-def cuda_rules(kernels: Literal["sdpa", "varlen"]) -> Iterator[None]:
-    """Attention by a card's kernels, and CUDA's rules of autocast, for fake tensors inside."""
-    with attention.traced(varlen=kernels == "varlen"), _CudaAutocast():
-        yield

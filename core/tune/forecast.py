@@ -55,6 +55,15 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Giant:
+    """A photo that stands alone: its image tokens, the next photo's, and the bytes it costs."""
+
+    tokens: int
+    following: int
+    costs_bytes: int
+
+
+@dataclass(frozen=True)
 class Forecast:
     """What a setup reaches: a budget of ``tokens`` image tokens, the least where nothing ``fits``.
 
@@ -73,6 +82,7 @@ class Forecast:
     peak_bytes: int
     samples_per_s: float | None
     why: tuple[str, ...]
+    giant: Giant | None = None
 
 
 class Forecaster:
@@ -142,16 +152,14 @@ class Forecaster:
 
     def answer(self) -> Forecast:
         """The largest budget that is predicted to fit, with longer rows where memory is left."""
-        question, row_tokens = self.question, self.shortest_row
-        points, tokens, why = self._solve(row_tokens)
-        if tokens is not None and not question.case.fixed_row:
-            longer = question.case.row_tokens
-            fits = longer > self._alone(tokens)
-            if fits and self.peak(tokens, longer) <= question.limit_bytes:
-                row_tokens = longer
-                why = (*why, self._longer_rows(tokens, longer))
+        question = self.question
+        points, tokens, why = self._solve(self.shortest_row)
         budget = self.bounds.floor if tokens is None else tokens
-        prompts = 1 if tokens is None else self._most_prompts(tokens, row_tokens)
+        row_tokens, prompts = self.shortest_row, 1
+        if tokens is not None:
+            row_tokens, prompts = self._most(tokens)
+        if row_tokens > self.shortest_row:
+            why = (*why, self._longer_rows(budget, row_tokens, prompts))
         return Forecast(
             candidate=question.candidate,
             tokens=budget,
@@ -163,7 +171,27 @@ class Forecaster:
             peak_bytes=self.peak(budget, row_tokens, prompts),
             samples_per_s=self.rate(budget, row_tokens),
             why=why,
+            giant=self._giant(budget, row_tokens),
         )
+
+    def _giant(self, tokens: int, row_tokens: int) -> Giant | None:
+        found = self.question.case.giant(tokens)
+        if found is None:
+            return None
+        most, following = found
+        without = self.peak(max(self.bounds.floor, following), row_tokens)
+        return Giant(most, following, self.peak(tokens, row_tokens) - without)
+
+    def _most(self, tokens: int) -> tuple[int, int]:
+        """The longest row and the most prompts that are predicted to fit at a budget."""
+        case, limit = self.question.case, self.question.limit_bytes
+        row_tokens = case.row_tokens if case.row_tokens > self._alone(tokens) else self.shortest_row
+        prompts = case.most_prompts(tokens, row_tokens)
+        if self.peak(tokens, row_tokens, prompts) <= limit:
+            return row_tokens, prompts
+        if not case.fixed_row and self.peak(tokens, row_tokens) > limit:
+            row_tokens = self.shortest_row
+        return row_tokens, self._most_prompts(tokens, row_tokens)
 
     def _most_prompts(self, tokens: int, row_tokens: int) -> int:
         """As many as fit beside the weights, by the line through one and as many as is asked."""
@@ -178,8 +206,8 @@ class Forecaster:
             most = max(1, 1 + (most - 1) * (room - one) // (all_ - one))
         return most if self.peak(tokens, row_tokens, most) <= self.question.limit_bytes else 1
 
-    def _longer_rows(self, tokens: int, row_tokens: int) -> str:
-        peak = self.peak(tokens, row_tokens) / GIB
+    def _longer_rows(self, tokens: int, row_tokens: int, prompts: int) -> str:
+        peak = self.peak(tokens, row_tokens, prompts) / GIB
         return f"Rows of {row_tokens:,} tokens are predicted to fit as well, in {peak:.2f} GiB."
 
     @property
@@ -212,13 +240,18 @@ class Forecaster:
             while tokens := next_trace(points, limit, self.bounds, tolerance):
                 points.append(Point(tokens, self.peak(tokens, row_tokens)))
             solved = solution(points, limit, self.bounds)
-            fill = self.bounds.fill
-            if solved is not None and fill(solved) not in {fill(point.tokens) for point in points}:
+            # What lies on a chord is traced too, and may turn out to be a little over the limit.
+            while solved is not None and self._untraced(points, solved):
                 points.append(Point(solved, self.peak(solved, row_tokens)))
+                solved = solution(points, limit, self.bounds)
             why = explain(points, (), self.bounds, limit, tolerance, pixels)
         except NotMonotoneError as error:
             return tuple(points), self._bisect(row_tokens), (str(error),)
         return tuple(points), solved, why
+
+    def _untraced(self, points: list[Point], tokens: int) -> bool:
+        fill = self.bounds.fill
+        return fill(tokens) not in {fill(point.tokens) for point in points}
 
     def _bisect(self, row_tokens: int) -> int | None:
         trials: list[Trial] = []

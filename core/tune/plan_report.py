@@ -3,21 +3,17 @@
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
 from core.data.dataset import SignRows
 from core.planning import PlannedSetup, PlanReport
 from core.profile import GIB, Profile
 from core.tune.case import Case
-from core.tune.forecast import Forecast
+from core.tune.forecast import Forecast, Giant
 from core.tune.space import Choice, Fastest, Goal, Largest, Outcome, WithinHours, choose
 
 # Where speed alone is asked for: photos on which a person still reads the signs.
 FASTEST_TOKENS = 1024
 _DAY_HOURS = 24.0
-# A photo with this many times the image tokens of the next smaller one stands alone.
-_GIANT = 1.5
-_GIANT_SHARE = 0.001
 
 
 def goal_of(hours: float | None, fastest: bool, rows: int) -> Goal:
@@ -102,7 +98,7 @@ def report_of(
         setups=tuple(sorted(setups, key=_best_first)),
         probes=0,
         why=why,
-        warnings=tuple(warnings(choice, case, shown, giant)),
+        warnings=tuple(warnings(choice, shown, giant)),
         by_kind={kind: size / GIB for kind, size in shown.traced.by_kind.items()},
         by_phase={phase: size / GIB for phase, size in shown.traced.by_phase.items()},
         rows=rows,
@@ -115,9 +111,7 @@ def largest_photo(rows: SignRows) -> str:
     return rows.photos[int(rows.sizes.prod(axis=1).argmax())]
 
 
-def warnings(
-    choice: PlannedSetup | None, case: Case, shown: Forecast, giant: str | None
-) -> list[str]:
+def warnings(choice: PlannedSetup | None, shown: Forecast, giant: str | None) -> list[str]:
     """What a person should know before training."""
     told = []
     if choice is not None and (choice.hours_an_epoch or 0) > _DAY_HOURS:
@@ -126,28 +120,16 @@ def warnings(
             f"An epoch takes {days:,.1f} days at this budget; --hours H looks for the largest one "
             "that ends in time, --max-pixels N fixes it."
         )
-    outlier = _outlier(case, shown)
-    if outlier is not None:
-        told.append(outlier if giant is None else f"{giant}: {outlier}")
+    if shown.giant is not None and giant is not None:
+        told.append(f"{giant}: {_of_giant(shown.giant)}")
     return told
 
 
-def _outlier(case: Case, shown: Forecast) -> str | None:
-    """A sentence on the largest photo if it stands alone and decides the memory."""
-    tokens = np.array(case.image_tokens(shown.tokens))
-    order = np.argsort(-tokens, kind="stable")
-    if len(order) < 2:
-        return None
-    most, following = int(tokens[order[0]]), int(tokens[order[1]])
-    rare = case.counts[int(order[0])] <= max(1, _GIANT_SHARE * case.rows)
-    if most < _GIANT * following or not rare:
-        return None
-    below = [point for point in shown.points if point.tokens <= following]
-    saved = shown.peak_bytes - max((point.peak for point in below), default=shown.peak_bytes)
-    buys = f" and at least {saved / GIB:.2f} GiB less" if saved > 0 else ""
+def _of_giant(giant: Giant) -> str:
     return (
-        f"this photo alone has {most:,} image tokens, the next {following:,}: without it, or "
-        f"shrunk to that size, the worst case would be {following:,} image tokens{buys}."
+        f"this photo alone has {giant.tokens:,} image tokens, the next {giant.following:,}: left "
+        f"out, or shrunk to that size, the worst case would take {giant.costs_bytes / GIB:.2f} "
+        "GiB less"
     )
 
 

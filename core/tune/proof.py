@@ -204,8 +204,14 @@ class Search:
             self._try(following, predict(following))
 
     def _bisect(self) -> None:
+        """The planned budget, which was bisected for in predictions; else a bisection of probes."""
         bounds, tolerance = self._forecaster.bounds, self._question.tolerance
+        planned = self._forecast
         self._trials.clear()
+        if planned.fits:
+            self._try(planned.tokens, planned.peak_bytes)
+            if self._trials[0].fits:
+                return
         while tokens := next_bisection(self._trials, bounds, tolerance):
             self._try(tokens, self._predicted(tokens))
 

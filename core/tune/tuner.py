@@ -6,7 +6,7 @@ import msgspec
 
 from core.errors import KocrError
 from core.events import Log, Setup, Tuned
-from core.hardware.nvml import auto_card
+from core.hardware.nvml import Card, auto_card
 from core.model.load import open_config
 from core.planning import PlannedSetup, PlanReport
 from core.profile import GIB
@@ -50,7 +50,7 @@ def tune(job: Job) -> Certificate:
     reused = certificate is not None
     if certificate is None:
         job.control.enter("tuning")
-        certificate = _Tuning(job, extremes).run(key)
+        certificate = _Tuning(job, extremes, card).run(key)
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_certificate(file, certificate)
@@ -69,10 +69,18 @@ def tune(job: Job) -> Certificate:
     return certificate
 
 
+def free_limit(job: Job, card: Card | None) -> int:
+    """Bytes that the run may take: the profile's limit, or less where others are on the card."""
+    if card is None or card.free_bytes is None:
+        return job.limit_bytes
+    headroom = job.profile.capacity_bytes(job.config.device.capacity_gib) - job.limit_bytes
+    return min(job.limit_bytes, card.free_bytes - headroom)
+
+
 class _Tuning:
     """One search through all setups that the config leaves open."""
 
-    def __init__(self, job: Job, extremes: Extremes) -> None:
+    def __init__(self, job: Job, extremes: Extremes, card: Card | None) -> None:
         self._job = job
         self._prover = Prover(job, extremes)
         config = job.config
@@ -92,7 +100,7 @@ class _Tuning:
             profile=job.profile,
             lora=config.lora,
             train=config.train,
-            limit_bytes=job.limit_bytes,
+            limit_bytes=free_limit(job, card),
             max_pixels=self._max_pixels(),
             hours=config.tune.hours,
             tolerance=config.tune.tolerance,
@@ -169,7 +177,7 @@ class _Tuning:
             config.model.path,
             self._job.profile,
             self._job.profile.capacity_bytes(config.device.capacity_gib),
-            self._job.limit_bytes,
+            self._ground.limit_bytes,
             self._case,
             found,
             taken,
@@ -204,7 +212,7 @@ class _Tuning:
 
     def _nothing_fits(self, found: Sequence[Forecast]) -> str:
         least = min(found, key=lambda one: one.peak_bytes)
-        needed, limit = least.peak_bytes / GIB, self._job.limit_bytes / GIB
+        needed, limit = least.peak_bytes / GIB, self._ground.limit_bytes / GIB
         profile = self._job.profile
         card = needed / profile.limit_bytes() * profile.capacity_bytes()
         return (

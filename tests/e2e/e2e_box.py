@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from core import toml_file
 from core.config import (
     DataConfig,
@@ -123,6 +125,12 @@ def small_config(folder: Path) -> RunConfig:
             share=0.2, slice_rows=4, selection_rows=4, report_rows=8, max_new_tokens=8
         ),
     )
+
+
+def untuned(config: RunConfig, tolerance: float) -> RunConfig:
+    """The same run with a setting that no certificate on file was made for."""
+    tune = msgspec.structs.replace(config.tune, tolerance=tolerance)
+    return msgspec.structs.replace(config, tune=tune)
 
 
 def write_config(path: Path, config: RunConfig) -> Path:

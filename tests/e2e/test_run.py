@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from e2e_box import Box, wait_for_end, wait_until, write_config
+from e2e_box import Box, untuned, wait_for_end, wait_until, write_config
 
 from core.events import CheckpointSaved, ProbeFinished
 from core.launch import launch
@@ -177,7 +177,7 @@ def test_a_busy_run_is_refused_in_one_line(box: Box, monkeypatch: pytest.MonkeyP
 
 def test_the_run_outlives_its_terminal(box: Box) -> None:
     """`train` in a terminal that is hung up (SIGHUP), then `attach`."""
-    config = write_config(box.home / "run.toml", box.config)
+    config = write_config(box.home / "run.toml", untuned(box.config, 0.06))
     before = {run.id for run in list_runs(box.runs)}
     pid, terminal = pty.fork()
     if pid == 0:
@@ -240,7 +240,7 @@ def test_wrong_requests_end_in_one_line(box: Box, options: list[str], words: lis
 
 def test_a_probe_dies_with_a_killed_worker(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KOCR_HOME", str(box.home))
-    run = create_run(box.runs, box.config)
+    run = create_run(box.runs, untuned(box.config, 0.07))
     launch(run)
     running = RunWatch(run)
     wait_until(running, lambda seen: seen.state.probing is not None)
@@ -255,7 +255,7 @@ def test_a_probe_dies_with_a_killed_worker(box: Box, monkeypatch: pytest.MonkeyP
 
 
 def test_stop_while_it_is_being_tuned(box: Box) -> None:
-    file = write_config(box.home / "tuned.toml", box.config)
+    file = write_config(box.home / "tuned.toml", untuned(box.config, 0.08))
     process = subprocess.Popen(
         box.command("train", "-c", str(file), "--headless"),
         stdin=subprocess.DEVNULL,
