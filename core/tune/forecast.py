@@ -1,5 +1,6 @@
 """One setup planned on its own: the largest pixel budget at which its traced peak fits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,9 @@ from core.tune.search import (
 )
 from core.tune.space import Candidate
 from core.tune.speed import Speed, mean_work, samples_per_s, within_hours
+
+# Points, the budget that is predicted to fit, and why.
+_Solved = tuple[tuple[Point, ...], int | None, tuple[str, ...]]
 
 # cuBLAS holds 8 MiB a handle and stream on most cards, 32 MiB on Hopper (PyTorch's CUDA notes).
 WORKSPACE_BYTES = {"cpu": 0, "cuda": 32 * 2**20}
@@ -153,7 +157,7 @@ class Forecaster:
     def answer(self) -> Forecast:
         """The largest budget that is predicted to fit, with longer rows where memory is left."""
         question = self.question
-        points, tokens, why = self._solve(self.shortest_row)
+        points, tokens, why = self._fixed() or self._solve(self.shortest_row)
         budget = self.bounds.floor if tokens is None else tokens
         row_tokens, prompts = self.shortest_row, 1
         if tokens is not None:
@@ -174,6 +178,18 @@ class Forecaster:
             giant=self._giant(budget, row_tokens),
         )
 
+    def _fixed(self) -> _Solved | None:
+        """The solution where the budget is fixed and all that is wished for fits: one trace."""
+        case, tokens = self.question.case, self.bounds.floor
+        if tokens != self.bounds.ceiling:
+            return None
+        row_tokens = self._longest_row(tokens)
+        peak = self.peak(tokens, row_tokens, case.most_prompts(tokens, row_tokens))
+        if peak > self.question.limit_bytes:
+            return None
+        points = (Point(tokens, peak),)
+        return points, tokens, self._explained(points)
+
     def _giant(self, tokens: int, row_tokens: int) -> Giant | None:
         found = self.question.case.giant(tokens)
         if found is None:
@@ -185,13 +201,17 @@ class Forecaster:
     def _most(self, tokens: int) -> tuple[int, int]:
         """The longest row and the most prompts that are predicted to fit at a budget."""
         case, limit = self.question.case, self.question.limit_bytes
-        row_tokens = case.row_tokens if case.row_tokens > self._alone(tokens) else self.shortest_row
+        row_tokens = self._longest_row(tokens)
         prompts = case.most_prompts(tokens, row_tokens)
         if self.peak(tokens, row_tokens, prompts) <= limit:
             return row_tokens, prompts
         if not case.fixed_row and self.peak(tokens, row_tokens) > limit:
             row_tokens = self.shortest_row
         return row_tokens, self._most_prompts(tokens, row_tokens)
+
+    def _longest_row(self, tokens: int) -> int:
+        wished = self.question.case.row_tokens
+        return wished if wished > self._alone(tokens) else self.shortest_row
 
     def _most_prompts(self, tokens: int, row_tokens: int) -> int:
         """As many as fit beside the weights, by the line through one and as many as is asked."""
@@ -231,11 +251,16 @@ class Forecaster:
             return bounds
         return within_hours(bounds, question.hours, question.case.rows, self.rate)
 
-    def _solve(self, row_tokens: int) -> tuple[tuple[Point, ...], int | None, tuple[str, ...]]:
+    def _explained(self, points: Sequence[Point]) -> tuple[str, ...]:
+        question = self.question
+        pixels = question.case.geometry.pixels_a_token
+        bounds, tolerance = self.bounds, question.tolerance
+        return explain(points, (), bounds, question.limit_bytes, tolerance, pixels)
+
+    def _solve(self, row_tokens: int) -> _Solved:
         question = self.question
         points: list[Point] = []
         limit, tolerance = question.limit_bytes, question.tolerance
-        pixels = question.case.geometry.pixels_a_token
         try:
             while tokens := next_trace(points, limit, self.bounds, tolerance):
                 points.append(Point(tokens, self.peak(tokens, row_tokens)))
@@ -244,7 +269,7 @@ class Forecaster:
             while solved is not None and self._untraced(points, solved):
                 points.append(Point(solved, self.peak(solved, row_tokens)))
                 solved = solution(points, limit, self.bounds)
-            why = explain(points, (), self.bounds, limit, tolerance, pixels)
+            why = self._explained(points)
         except NotMonotoneError as error:
             return tuple(points), self._bisect(row_tokens), (str(error),)
         return tuple(points), solved, why
