@@ -6,6 +6,7 @@ that it doesn't know.
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,9 @@ import msgspec
 
 from core.events import AnyEvent, Event
 
+WHOLE_BYTES = 128 << 20
+_BLOCK_BYTES = 1 << 20
+_STEP = b'{"kind":"step",'
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _HEADER = msgspec.json.Decoder(dict[str, object])
@@ -52,29 +56,47 @@ class EventReader:
         self._lines = 0
         self.problems: list[str] = []
 
+    def read(self) -> Iterator[AnyEvent]:
+        """The events that were written since the last call, read block by block.
+
+        Of the steps in a backlog above WHOLE_BYTES only every n-th is read, so that a run of a
+        million steps opens at once. What is not taken from the iterator is lost, so take all of it.
+        """
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            backlog = file.seek(0, os.SEEK_END) - self._offset
+            stride = -(-backlog // WHOLE_BYTES) * 2 if backlog > WHOLE_BYTES else 1
+            file.seek(self._offset)
+            rest = b""
+            while block := file.read(_BLOCK_BYTES):
+                whole, newline, rest = (rest + block).rpartition(b"\n")
+                self._offset += len(whole) + len(newline)
+                lines = whole.split(b"\n") if newline else []
+                for line in lines if stride == 1 else self._thin(lines, stride):
+                    if (event := self._parse(line)) is not None:
+                        yield event
+
     def poll(self) -> list[AnyEvent]:
         """The events that were written since the last call; empty if there are none."""
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except FileNotFoundError:
-            return []
-        whole, newline, _half_written = data.rpartition(b"\n")
-        if not newline:
-            return []
-        self._offset += len(whole) + 1
-        events = (self._parse(line) for line in whole.split(b"\n"))
-        return [event for event in events if event is not None]
+        return list(self.read())
+
+    def _thin(self, lines: list[bytes], stride: int) -> Iterator[bytes]:
+        """All lines but steps, and of those every ``stride``-th; the last line always."""
+        for number, line in enumerate(lines, start=1 - len(lines)):
+            if number % stride and line.startswith(_STEP):
+                self._lines += 1
+            else:
+                yield line
 
     def _parse(self, line: bytes) -> AnyEvent | None:
         self._lines += 1
-        if not line.strip():
-            return None
         try:
             return _DECODER.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            if not _is_unknown_kind(line):
+            if line.strip() and not _is_unknown_kind(line):
                 self.problems.append(f"{self._path.name} line {self._lines}: {error}")
             return None
 

@@ -1,6 +1,7 @@
 """What a run's events add up to: the state that the console, `status` and `runs` show."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core.config import RunConfig
@@ -28,17 +29,22 @@ from core.events import (
     Validated,
     WorkerStarted,
 )
+from core.history import History, Thinned
 from core.run_dir import RunDir
 
 SLOW_AFTER_SECONDS = 15.0
 KEPT_PREDICTIONS = 200
+KEPT_LINES = 500
+KEPT_SCORES = 2048
 
 
 @dataclass
 class RunState:
-    """A fold over a run's events; ``apply`` takes them in order.
+    """A fold over a run's events in bounded memory; ``apply`` takes them in order.
 
-    ``state`` is the last that the worker told; ``live_state`` adds whether it still lives.
+    Long runs are thinned: ``history`` and ``rolling`` keep some thousand steps and scores, ``log``
+    and ``set_aside`` the newest. ``state`` is the last that the worker told; ``live_state`` adds
+    whether it still lives.
     """
 
     state: State = "queued"
@@ -48,16 +54,16 @@ class RunState:
     probes: list[ProbeFinished] = field(default_factory=list)
     tuned: Tuned | None = None
     training: TrainingStarted | None = None
-    steps: list[Step] = field(default_factory=list)
-    rolling: list[Validated] = field(default_factory=list)
+    history: History = field(default_factory=History)
+    rolled: Thinned[Validated] = field(default_factory=lambda: Thinned(KEPT_SCORES))
     baseline: Validated | None = None
     selection: list[Validated] = field(default_factory=list)
     final: Validated | None = None
     predictions: deque[Prediction] = field(default_factory=lambda: deque(maxlen=KEPT_PREDICTIONS))
     predicted: Predicted | None = None
     checkpoint: CheckpointSaved | None = None
-    set_aside: list[RowSetAside] = field(default_factory=list)
-    log: list[Log] = field(default_factory=list)
+    set_aside: deque[RowSetAside] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
+    log: deque[Log] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     finished: Finished | None = None
     seen_requests: set[str] = field(default_factory=set)
     started_at: float | None = None
@@ -67,6 +73,8 @@ class RunState:
         """Takes the next event."""
         self.updated_at = event.time
         match event:
+            case Step():
+                self.history.add(event)
             case WorkerStarted():
                 self._worker_started(event)
             case StateChanged():
@@ -84,8 +92,6 @@ class RunState:
                 self.tuned = event
             case TrainingStarted():
                 self._training_started(event)
-            case Step():
-                self.steps.append(event)
             case Predicted():
                 self.predicted = event
                 self.predictions.extend(event.predictions)
@@ -113,8 +119,8 @@ class RunState:
     def _training_started(self, event: TrainingStarted) -> None:
         """A resume goes back to its checkpoint: what a dead worker did after it is done again."""
         self.training = event
-        self.steps = [step for step in self.steps if step.step <= event.step]
-        self.rolling = [scores for scores in self.rolling if scores.step <= event.step]
+        self.history.back_to(event.step)
+        self.rolled.keep(lambda scores: scores.step <= event.step)
         self.selection = [scores for scores in self.selection if scores.step <= event.step]
 
     def _validated(self, event: Validated) -> None:
@@ -122,18 +128,27 @@ class RunState:
             case "baseline":
                 self.baseline = event
             case "rolling":
-                self.rolling.append(event)
+                self.rolled.add(event)
             case "selection":
                 self.selection.append(event)
             case "final":
                 self.final = event
 
     @property
+    def steps(self) -> list[Step]:
+        """The steps that are kept, the last one always among them."""
+        return self.history.steps
+
+    @property
+    def rolling(self) -> list[Validated]:
+        """The rolling scores that are kept, the newest always among them."""
+        return self.rolled.items
+
+    @property
     def step(self) -> int:
         """The last optimizer step that was done."""
-        if self.steps:
-            return self.steps[-1].step
-        return self.training.step if self.training else 0
+        begun = self.training.step if self.training else 0
+        return max(begun, self.steps[-1].step) if self.steps else begun
 
     @property
     def best(self) -> Validated | None:
@@ -162,11 +177,17 @@ class RunWatch:
         """Lines of the events file that could not be read."""
         return self._reader.problems
 
+    def catch_up(self, hear: Callable[[AnyEvent], object] | None = None) -> None:
+        """Reads and applies what is new without keeping it; ``hear`` gets each event after that."""
+        for event in self._reader.read():
+            self.state.apply(event)
+            if hear is not None:
+                hear(event)
+
     def poll(self) -> list[AnyEvent]:
         """Reads and applies what is new, and returns it."""
-        events = self._reader.poll()
-        for event in events:
-            self.state.apply(event)
+        events: list[AnyEvent] = []
+        self.catch_up(events.append)
         return events
 
     def worker_pid(self) -> int | None:
@@ -178,8 +199,11 @@ class RunWatch:
         age = self.run.heartbeat_age()
         return self.worker_pid() is not None and (age is None or age > SLOW_AFTER_SECONDS)
 
-    def live_state(self) -> State:
-        """The state to show: a run with no worker and no last word has died."""
+    def live_state(self, hear: Callable[[AnyEvent], object] | None = None) -> State:
+        """The state to show: a run with no worker and no last word has died.
+
+        ``hear`` gets the events that had to be read to tell.
+        """
         state = self.state.state
         if self.state.finished is not None or state in FINAL_STATES:
             return state
@@ -187,7 +211,7 @@ class RunWatch:
             return state
         if self.state.worker is None:
             return "queued" if self._is_fresh() else "died"
-        self.poll()
+        self.catch_up(hear)
         return self.state.state if self.state.finished is not None else "died"
 
     def _is_fresh(self) -> bool:
@@ -198,7 +222,7 @@ class RunWatch:
 def watch(run: RunDir) -> RunWatch:
     """A watch that has read all there is."""
     watched = RunWatch(run)
-    watched.poll()
+    watched.catch_up()
     return watched
 
 

@@ -1,6 +1,6 @@
 """The one registry of actions: key bindings, key bar, help and command palette come from it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,24 +9,37 @@ from textual.binding import Binding, BindingType
 from core.events import FINAL_STATES, State
 from kocr_tui.strings import say
 
-Place = Literal["home", "new", "tuning", "training"]
+Place = Literal["home", "new", "tuning", "training", "compare"]
+PLACES: tuple[Place, ...] = ("home", "new", "tuning", "training", "compare")
 RUN_VIEWS: tuple[Place, ...] = ("tuning", "training")
 RESUMABLE: frozenset[State] = frozenset({"stopped", "aborted", "died", "failed"})
-# Keys of the two-set Korean keyboard, for whoever forgot to switch the input method.
-HANGUL_KEYS = dict(zip("sarpecqndt", "ㄴㅁㄱㅔㄷㅊㅂㅜㅇㅅ", strict=True))
+# The two-set Korean keyboard's letters, for whoever forgot to switch the input method.
+HANGUL_KEYS = dict(
+    zip(
+        "qwertyuiopasdfghjklzxcvbnm",
+        "ㅂㅈㄷㄱㅅㅛㅕㅑㅐㅔㅁㄴㅇㄹㅎㅗㅓㅏㅣㅋㅌㅊㅍㅠㅜㅡ",
+        strict=True,
+    )
+)
+_LABELS = {
+    "question_mark": "?", "slash": "/", "escape": "esc", "enter": "↵", "space": "␣",
+    "plus": "+", "minus": "-", "left": "←", "right": "→", "up": "↑", "down": "↓",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Action:
-    """Something the user can do: Textual's action, its key, and where it applies.
+    """Something the user can do: Textual's action, its keys, and where it applies.
 
-    ``needs`` says what the run must be for it: any, with a worker, or without one.
+    ``keys`` is a comma list of Textual's key names, the first of which is shown. ``needs`` says
+    what the run must be for it: any, with a worker, without one, or not yet training. ``only`` is
+    what Textual calls the action where the id isn't it.
     """
 
     id: str
-    key: str
+    keys: str
     places: tuple[Place, ...]
-    needs: Literal["", "worker", "resumable", "run"] = ""
+    needs: Literal["", "worker", "resumable", "run", "untrained"] = ""
     in_bar: bool = True
     action: str = ""
 
@@ -47,10 +60,9 @@ class Action:
         return say(f"action.{self.id}.help")
 
     @property
-    def key_label(self) -> str:
-        """The key as people write it."""
-        names = {"question_mark": "?", "escape": "esc", "enter": "↵", "1,2,3,4,5,6": "1–6"}
-        return names.get(self.key, self.key.replace("ctrl+", "^"))
+    def called(self) -> str:
+        """Textual's name of what is run."""
+        return self.action or self.id
 
     def applies(self, live: State | None) -> bool:
         """Whether it makes sense for a run in that state (None: there is no run)."""
@@ -60,32 +72,93 @@ class Action:
             return False
         if self.needs == "worker":
             return live not in FINAL_STATES
-        return self.needs == "run" or live in RESUMABLE
+        return self.needs in {"run", "untrained"} or live in RESUMABLE
 
 
-_EVERYWHERE: tuple[Place, ...] = ("home", "new", *RUN_VIEWS)
+_EVERYWHERE: tuple[Place, ...] = PLACES
+_CHARTS: tuple[Place, ...] = ("training", "compare")
 
 ACTIONS: tuple[Action, ...] = (
     Action("open_run", "enter", ("home",), "run"),
     Action("new_run", "n", ("home",)),
     Action("demo", "d", ("home",)),
     Action("start", "ctrl+s", ("new",)),
+    Action("tune_only", "ctrl+t", ("new",)),
+    Action("save_config", "ctrl+o", ("new",)),
+    Action("choose", "enter", ("tuning",), "untrained"),
     Action("stop", "s", ("home", *RUN_VIEWS), "worker"),
     Action("abort", "a", ("home", *RUN_VIEWS), "worker"),
     Action("resume", "r", ("home", *RUN_VIEWS), "resumable"),
     Action("pause", "p", RUN_VIEWS, "worker"),
     Action("evaluate", "e", ("training",), "worker"),
     Action("checkpoint", "c", ("training",), "worker"),
+    Action("mark", "space", ("home",), "run"),
+    Action("compare", "v", ("home",), "run"),
+    Action("filter", "slash", ("home",)),
+    Action("sort", "o", ("home",), in_bar=False),
+    Action("rename", "m", ("home",), "run", in_bar=False),
+    Action("delete", "x,delete", ("home",), "run"),
     Action("switch_view", "t", RUN_VIEWS),
-    Action("back", "escape", ("new", *RUN_VIEWS)),
+    Action("back", "escape", ("new", *RUN_VIEWS, "compare")),
     Action("quit", "q", ("home",), action="app.quit"),
-    Action("detach", "q", RUN_VIEWS),
-    Action("pane", "1,2,3,4,5,6", ("training",)),
+    Action("detach", "q", (*RUN_VIEWS, "compare")),
+    Action("pane", "1,2,3,4,5,6,7", ("training",)),
+    Action("maximize", "f,enter", ("training",)),
+    Action("misses", "m", ("training",), in_bar=False),
+    Action("previous_photo", "k", ("training",), in_bar=False),
+    Action("next_photo", "j", ("training",), in_bar=False),
+    Action("measure", "m", ("compare",)),
+    Action("log_scale", "l", _CHARTS, in_bar=False),
+    Action("zoom_in", "plus,equals_sign", _CHARTS, in_bar=False),
+    Action("zoom_out", "minus", _CHARTS, in_bar=False),
+    Action("pan_left", "left", _CHARTS, in_bar=False),
+    Action("pan_right", "right", _CHARTS, in_bar=False),
+    Action("whole_chart", "0", _CHARTS, in_bar=False),
+    Action("copy", "y", ("home", *RUN_VIEWS, "compare"), in_bar=False),
+    Action("save_text", "w", ("home", *RUN_VIEWS, "compare"), in_bar=False),
     Action("redraw", "ctrl+l", _EVERYWHERE, in_bar=False),
     Action("palette", "ctrl+p", _EVERYWHERE, in_bar=False, action="app.command_palette"),
-    Action("help", "question_mark", ("home", *RUN_VIEWS)),
+    Action("help", "question_mark", ("home", *RUN_VIEWS, "compare")),
     Action("help_in_form", "f1", ("new",), action="help"),
 )
+_keys: dict[str, str] = {}
+
+
+def use_keys(chosen: Mapping[str, str]) -> dict[str, str]:
+    """Takes the user's keys, action ids to comma lists of Textual's key names.
+
+    Returns them as a keymap of Textual. Raises ValueError for an id that isn't an action's, and for
+    a key that means two things in one place.
+    """
+    known = {action.id for action in ACTIONS if action.id != "pane"}
+    for name in chosen:
+        if name not in known:
+            raise ValueError(f"{name}: no such action; known: {', '.join(sorted(known))}")
+    _keys.clear()
+    _keys.update(chosen)
+    for place in PLACES:
+        owners: dict[str, str] = {}
+        for action in actions_at(place):
+            for key in keys_of(action):
+                if key in owners:
+                    _keys.clear()
+                    raise ValueError(f"{action.id}: {key} is the key of {owners[key]} already")
+                owners[key] = action.id
+    return {name: _with_hangul(keys) for name, keys in chosen.items()}
+
+
+def keys_of(action: Action) -> list[str]:
+    """The keys that do it, the user's where they chose some."""
+    return [key.strip() for key in _keys.get(action.id, action.keys).split(",")]
+
+
+def key_label(action: Action) -> str:
+    """The first key as people write it."""
+    if action.id == "pane":
+        keys = action.keys.split(",")
+        return f"{keys[0]}–{keys[-1]}"
+    key = keys_of(action)[0]
+    return _LABELS.get(key, key.replace("ctrl+", "^"))
 
 
 def actions_at(place: Place) -> list[Action]:
@@ -101,11 +174,16 @@ def bindings_for(places: Iterable[Place]) -> list[BindingType]:
 
 
 def _bindings(action: Action) -> list[Binding]:
-    name = action.action or action.id
     if action.id == "pane":
         return [
             Binding(key, f"pane({key})", action.id, show=False, id=f"pane-{key}")
-            for key in action.key.split(",")
+            for key in action.keys.split(",")
         ]
-    keys = ",".join(filter(None, (action.key, HANGUL_KEYS.get(action.key, ""))))
-    return [Binding(keys, name, action.id, show=False, id=action.id)]
+    keys = _with_hangul(action.keys)
+    return [Binding(keys, action.called, action.id, show=False, id=action.id)]
+
+
+def _with_hangul(keys: str) -> str:
+    """The keys, and the Korean letters that lie on them."""
+    names = [key.strip() for key in keys.split(",")]
+    return ",".join([*names, *(HANGUL_KEYS[name] for name in names if name in HANGUL_KEYS)])

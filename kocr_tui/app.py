@@ -59,9 +59,7 @@ class ConsoleApp(App[str]):
         if isinstance(screen, BaseScreen):
             for action in actions_at(screen.place):
                 if action.applies(screen.live) and action.id not in {"pane", "palette"}:
-                    name = action.action or action.id
-                    run = _runner(screen, name)
-                    yield SystemCommand(action.title, action.help, run)
+                    yield SystemCommand(action.title, action.help, _runner(screen, action.called))
         for theme in (DARK, LIGHT):
             yield SystemCommand(theme.name, "", _chooser(self, theme.name))
 

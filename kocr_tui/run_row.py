@@ -37,7 +37,7 @@ class RowMaker:
 
     def row(self) -> RunRow:
         """The row as it is now, after reading what is new."""
-        self._watch.poll()
+        self._watch.catch_up()
         live = self._watch.live_state()
         state, config = self._watch.state, self._config
         scores = state.latest_scores

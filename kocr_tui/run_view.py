@@ -4,14 +4,27 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from core.config import RunConfig
-from core.events import AnyEvent, Request, State, StateChanged
+from core.events import AnyEvent, Request, State, StateChanged, Step
+from core.run_dir import RunDir
 from core.run_state import RunState
-from kocr_tui.run_watch import Pulse
 from kocr_tui.story import Line, line_of
 from kocr_tui.strings import say
 
 KEPT_LINES = 500
 ANSWER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """Whether a run lives, and what is left to read of it where it does not."""
+
+    live: State
+    slow: bool = False
+    heartbeat_age: float | None = None
+    pid: int | None = None
+    gone: bool = False
+    log_tail: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ class Asked:
 class RunView:
     """A run as the screen knows it; ``take`` adds what a watch has read."""
 
-    run_id: str
+    run: RunDir
     config: RunConfig | None
     now: float
     state: RunState = field(default_factory=RunState)
@@ -38,6 +51,11 @@ class RunView:
     _told_state: State | None = None
 
     @property
+    def run_id(self) -> str:
+        """The run's id, which is its folder's name."""
+        return self.run.id
+
+    @property
     def live(self) -> State:
         """The state to show."""
         return self.pulse.live
@@ -45,13 +63,19 @@ class RunView:
     def take(self, events: list[AnyEvent], pulse: Pulse) -> None:
         """Folds new events in, in order."""
         for event in events:
-            self.state.apply(event)
-            if (line := line_of(event)) is not None and not self._is_routine(event):
-                self.lines.append(line)
-                self.line_count += 1
+            self.fold(event)
         self.pulse = pulse
         if self.asked is not None and self.asked.id in self.state.seen_requests:
             self.asked = None
+
+    def fold(self, event: AnyEvent) -> None:
+        """Folds one event in."""
+        self.state.apply(event)
+        if isinstance(event, Step):
+            return
+        if (line := line_of(event)) is not None and not self._is_routine(event):
+            self.lines.append(line)
+            self.line_count += 1
 
     def _is_routine(self, event: AnyEvent) -> bool:
         """Saving, validating and going back to training happen all night: no news."""

@@ -2,18 +2,18 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from textual.message import Message
 
-from core.events import AnyEvent, State
+from core.events import AnyEvent
 from core.hardware.nvml import Card, Monitor
-from core.run_dir import RunDir, list_runs
+from core.run_dir import list_runs
 from core.run_state import RunWatch
 from kocr_tui import format as fmt
 from kocr_tui.messages import CardRead, RunNews, RunsListed
 from kocr_tui.run_row import RowMaker, RunRow
+from kocr_tui.run_view import Pulse, RunView
 from kocr_tui.strings import say
 
 RUN_SECONDS = 0.5
@@ -24,52 +24,44 @@ _TAIL_BYTES = 4096
 Post = Callable[[Message], object]
 
 
-@dataclass(frozen=True)
-class Pulse:
-    """Whether a run lives, and what is left to read of it where it does not."""
-
-    live: State
-    slow: bool = False
-    heartbeat_age: float | None = None
-    pid: int | None = None
-    gone: bool = False
-    log_tail: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
-
-
-class _Collecting(RunWatch):
-    """A RunWatch whose events are kept, also those that ``live_state`` reads."""
-
-    def __init__(self, run: RunDir) -> None:
-        super().__init__(run)
-        self.fresh: list[AnyEvent] = []
-
-    def poll(self) -> list[AnyEvent]:
-        events = super().poll()
-        self.fresh += events
-        return events
-
-
 class RunFeed:
-    """Hands a run's events from the reading thread to the screen, none lost, none twice."""
+    """Hands a run's events from the reading thread to the screen, none lost, none twice.
 
-    def __init__(self, run: RunDir) -> None:
-        self.run = run
-        self._watch = _Collecting(run)
+    The first look folds the whole past into a view of its own, which ``opened`` hands over once;
+    later events are kept for ``take``.
+    """
+
+    def __init__(self, view: RunView) -> None:
+        self.run = view.run
+        self._watch = RunWatch(view.run)
         self._lock = threading.Lock()
+        self._view: RunView | None = view
         self._events: list[AnyEvent] = []
         self._pulse = Pulse("queued")
+        self._looked = False
 
     def look(self) -> bool:
         """Reads what is new; True where the screen should take it."""
-        self._watch.poll()
-        pulse = self._feel()
+        fresh: list[AnyEvent] = []
+        hear = fresh.append
+        if not self._looked and self._view is not None:
+            hear = self._view.fold
+        self._watch.catch_up(hear)
+        pulse = self._feel(hear)
         with self._lock:
-            news = bool(self._watch.fresh) or pulse != self._pulse
-            self._events += self._watch.fresh
-            self._watch.fresh = []
+            news = bool(fresh) or pulse != self._pulse or not self._looked
+            self._events += fresh
             self._pulse = pulse
+            self._looked = True
         return news
+
+    def opened(self) -> RunView | None:
+        """The view with the run's past, once it has been read; None after it was handed over."""
+        with self._lock:
+            if not self._looked:
+                return None
+            view, self._view = self._view, None
+            return view
 
     def take(self) -> tuple[list[AnyEvent], Pulse]:
         """The events since the last call, and the newest pulse."""
@@ -77,9 +69,9 @@ class RunFeed:
             events, self._events = self._events, []
             return events, self._pulse
 
-    def _feel(self) -> Pulse:
+    def _feel(self, hear: Callable[[AnyEvent], object]) -> Pulse:
         watch = self._watch
-        live = watch.live_state()
+        live = watch.live_state(hear)
         slow = watch.is_slow()
         ended_badly = live in {"died", "failed"}
         return Pulse(

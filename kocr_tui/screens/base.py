@@ -17,7 +17,7 @@ from core.errors import KocrError
 from core.events import State
 from core.launch import launch, prepare_demo
 from core.run_dir import RunDir, create_run
-from kocr_tui.actions import Place
+from kocr_tui.actions import ACTIONS, Place
 from kocr_tui.messages import Launched, LaunchFailed
 from kocr_tui.screens.help import HelpScreen
 from kocr_tui.strings import say
@@ -52,6 +52,11 @@ class BaseScreen(Screen[str]):
     def live(self) -> State | None:
         """The state of the run that keys act on, None without one."""
         return None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keeps the keys of one place from working in another that shares the screen."""
+        meant = [one for one in ACTIONS if one.called == action]
+        return not meant or any(self.place in one.places for one in meant)
 
     def compose(self) -> ComposeResult:
         yield TooSmall(markup=False)

@@ -10,7 +10,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from kocr_tui import format as fmt
-from kocr_tui.actions import Action, Place, actions_at
+from kocr_tui.actions import Action, Place, actions_at, key_label
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
 
@@ -43,5 +43,5 @@ class HelpScreen(ModalScreen[None]):
 
 def key_and_title(action: Action) -> Content:
     """``s    stop``."""
-    key = fmt.pad(action.key_label, KEY_COLUMNS)
+    key = fmt.pad(key_label(action), KEY_COLUMNS)
     return ink.line((key, "bold $accent"), (action.title, "bold"))

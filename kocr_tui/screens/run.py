@@ -33,9 +33,10 @@ class RunScreen(RunControls):
         super().__init__()
         self._run = run
         self._clock = clock
-        self._feed = RunFeed(run)
         self._moved_on = False
-        self.view = RunView(run.id, config_or_none(run), clock())
+        config = config_or_none(run)
+        self.view = RunView(run, config, clock())
+        self._feed = RunFeed(RunView(run, config, clock()))
 
     def body(self) -> ComposeResult:
         yield RunHeader()
@@ -56,6 +57,7 @@ class RunScreen(RunControls):
     @on(RunNews)
     def take_news(self) -> None:
         """Folds in what the watch has read and shows it."""
+        self.view = self._feed.opened() or self.view
         self.view.take(*self._feed.take())
         state = self.view.state
         begun = state.training is not None or state.baseline is not None or self.live == "baseline"

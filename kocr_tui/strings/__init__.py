@@ -1,4 +1,4 @@
-"""What the console says, in Korean or English: one flat table of messages a language."""
+"""What the console says, in Korean or English: a folder a language, a file a subject."""
 
 import functools
 import os
@@ -32,8 +32,9 @@ def say(key: str, **values: object) -> str:
 @functools.cache
 def table(language: str) -> dict[str, str]:
     """Every message of a language, keys joined by dots: ``home.title``."""
-    text = (files(__package__) / f"{language}.toml").read_text(encoding="utf-8")
-    return dict(_flat("", tomllib.loads(text)))
+    folder = files(__package__) / language
+    subjects = [file.read_text(encoding="utf-8") for file in folder.iterdir()]
+    return dict(pair for text in subjects for pair in _flat("", tomllib.loads(text)))
 
 
 def _flat(prefix: str, node: dict[str, object]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.events import State
-from kocr_tui.actions import Action, Place, actions_at
+from kocr_tui.actions import Action, Place, actions_at, key_label
 from kocr_tui.widgets import ink
 
 
@@ -43,4 +43,4 @@ def key_line(place: Place, live: State | None, columns: int) -> Content:
 
 
 def _piece(action: Action, live: State | None) -> Content:
-    return ink.line((action.key_label, "bold $accent"), (f" {action.title_for(live)}  ", ""))
+    return ink.line((key_label(action), "bold $accent"), (f" {action.title_for(live)}  ", ""))

@@ -8,9 +8,9 @@ import pytest
 from tui_story import EPOCH, Story, training_story
 
 from core.evaluate.text import Score
-from core.events import Log, Prediction, StateChanged
+from core.events import Log, Prediction, StateChanged, Step
 from kocr_tui import format as fmt
-from kocr_tui.actions import ACTIONS, RUN_VIEWS, actions_at
+from kocr_tui.actions import ACTIONS, PLACES, actions_at, keys_of
 from kocr_tui.form import FIELDS, Field, config_of, problem
 from kocr_tui.run_view import RunView
 from kocr_tui.run_watch import RunFeed
@@ -60,8 +60,8 @@ def test_every_action_has_a_title_and_help(language: str) -> None:
 
 
 def test_no_two_actions_of_a_place_share_a_key() -> None:
-    for place in ("home", "new", *RUN_VIEWS):
-        keys = [action.key for action in actions_at(place)]  # type: ignore[arg-type]
+    for place in PLACES:
+        keys = [key for action in actions_at(place) for key in keys_of(action)]
         assert len(keys) == len(set(keys))
 
 
@@ -189,25 +189,31 @@ def test_the_form_becomes_a_config_with_absolute_paths(tmp_path: Path) -> None:
 
 def test_a_feed_hands_over_each_event_once(runs: Path) -> None:
     story = training_story(runs)
-    feed = RunFeed(story.run)
+    feed = RunFeed(RunView(story.run, None, EPOCH))
+    assert feed.opened() is None
     assert feed.look()
-    first, _pulse = feed.take()
+    opened = feed.opened()
+    assert opened is not None
+    assert [step.step for step in opened.state.steps] == list(range(1, 121))
+    assert feed.opened() is None
+    assert feed.take()[0] == []
     story.step(121)
     assert feed.look()
     second, pulse = feed.take()
-    assert [event.seq for event in first + second] == list(range(1, len(first) + 2))
+    assert [event.step for event in second if isinstance(event, Step)] == [121]
+    assert len(second) == 1
     assert pulse.live == "died"
     assert not feed.look()
 
 
 def test_the_log_leaves_out_routine_states(runs: Path) -> None:
     use_language("en")
-    view = RunView("run", None, EPOCH)
     story = Story(runs)
-    feed = RunFeed(story.run)
+    feed = RunFeed(RunView(story.run, None, EPOCH))
     for state in ("training", "saving", "training", "validating", "training", "paused"):
         story.put(StateChanged(state=state))  # type: ignore[arg-type]
     story.put(Log(level="warning", message="odd\x07"))
     feed.look()
-    view.take(*feed.take())
+    view = feed.opened()
+    assert view is not None
     assert [line.text for line in view.lines] == ["now training", "now paused", "odd␇"]
