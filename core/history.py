@@ -90,7 +90,7 @@ class Thinned(Generic[Item]):
         else:
             self.items.append(item)
         self._pending = (self._pending + 1) % self.stride
-        if not self._pending and len(self.items) > self.most:
+        if not self._pending and len(self.items) >= self.most and len(self.items) % 2 == 0:
             self.items = self.items[1::2]
             self.stride *= 2
 
