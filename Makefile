@@ -8,7 +8,7 @@ demo: $(INSTALLED)
 	@$(BIN)/kocr-tui demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

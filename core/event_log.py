@@ -16,7 +16,7 @@ from core.events import AnyEvent, Event
 
 WHOLE_BYTES = 128 << 20
 _BLOCK_BYTES = 1 << 20
-_STEP = b'{"kind":"step",'
+_OFTEN = (b'{"kind":"step",', b'{"kind":"predictions",')
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _HEADER = msgspec.json.Decoder(dict[str, object])
@@ -59,8 +59,9 @@ class EventReader:
     def read(self) -> Iterator[AnyEvent]:
         """The events that were written since the last call, read block by block.
 
-        Of the steps in a backlog above WHOLE_BYTES only every n-th is read, so that a run of a
-        million steps opens at once. What is not taken from the iterator is lost, so take all of it.
+        Of steps and predictions in a backlog above WHOLE_BYTES only every n-th line is read, so
+        that a run of a million steps opens at once. What is not taken from the iterator is lost,
+        so take all of it.
         """
         try:
             file = self._path.open("rb")
@@ -84,9 +85,9 @@ class EventReader:
         return list(self.read())
 
     def _thin(self, lines: list[bytes], stride: int) -> Iterator[bytes]:
-        """All lines but steps, and of those every ``stride``-th; the last line always."""
+        """The last line, every ``stride``-th, and all that tell neither steps nor predictions."""
         for number, line in enumerate(lines, start=1 - len(lines)):
-            if number % stride and line.startswith(_STEP):
+            if number % stride and line.startswith(_OFTEN):
                 self._lines += 1
             else:
                 yield line
