@@ -1,8 +1,10 @@
 """The run folder: the one protocol between the worker, the console and the commands."""
 
+import contextlib
 import os
 import re
 import secrets
+import shutil
 import time
 import unicodedata
 from pathlib import Path
@@ -17,6 +19,7 @@ from core.event_log import EventReader
 from core.events import Request
 
 _STRENGTH = {"stop": 1, "abort": 2}
+_DELETING = ".deleting-"
 
 
 class ControlRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,10 +159,10 @@ def create_run(folder: Path, config: RunConfig) -> RunDir:
 
 
 def list_runs(folder: Path) -> list[RunDir]:
-    """All runs in the folder, newest first."""
+    """All runs in the folder, newest first; hidden folders and others' private ones are none."""
     if not folder.is_dir():
         return []
-    found = [RunDir(path) for path in folder.iterdir() if (path / "config.toml").is_file()]
+    found = [RunDir(path) for path in folder.iterdir() if _is_run(path)]
     return sorted(found, key=lambda run: run.id, reverse=True)
 
 
@@ -182,6 +185,54 @@ def find_run(folder: Path, run_id: str) -> RunDir:
     raise UsageError(f"{run_id}: more than one run has that name: {names}")
 
 
+def rename_run(run: RunDir, name: str) -> None:
+    """Gives a run another name in its config; the folder and so the id stay.
+
+    Raises UsageError for a name that breaks the rules of core.config or a config that can't be
+    read, OSError where it can't be written.
+    """
+    config = toml_file.read(run.config_file, RunConfig)
+    document = toml_file.plain(config) | {"name": unicodedata.normalize("NFC", name)}
+    renamed = toml_file.convert(document, RunConfig, str(run.config_file))
+    before = run.config_file.stat()
+    write_whole(run.config_file, toml_file.encode(renamed).encode())
+    # A run counts as just made by the time of its config.
+    os.utime(run.config_file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def delete_run(run: RunDir) -> None:
+    """Deletes a run's folder, which is gone for everyone at once and from the disk after that.
+
+    Links in it, and a run that is itself a link, are deleted and never followed. What an
+    interrupted delete left beside it goes too. Raises UsageError where a worker holds the run or
+    there is none, OSError where something can't be deleted.
+    """
+    if not run.config_file.is_file():
+        raise UsageError(f"{run.path}: no such run")
+    hidden = run.path.with_name(f"{_DELETING}{secrets.token_hex(8)}")
+    with lock.hold(run.lock_file, lambda pid: f"{run.id}: busy: process {pid} is training it"):
+        run.path.rename(hidden)
+    for leftover in hidden.parent.glob(f"{_DELETING}*"):
+        # Another console may be deleting the same leftover.
+        with contextlib.suppress(FileNotFoundError):
+            if leftover.is_symlink():
+                leftover.unlink()
+            else:
+                shutil.rmtree(leftover)
+
+
+def bytes_on_disk(run: RunDir) -> int:
+    """The sum of the sizes of a run's files; links are not followed, and what is gone is 0."""
+    if run.path.is_symlink():
+        return run.path.lstat().st_size
+    found = 0
+    for folder, _folders, files in os.walk(run.path):
+        for file in files:
+            with contextlib.suppress(OSError):
+                found += (Path(folder) / file).lstat().st_size
+    return found
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file so that readers see the old or the new content, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -190,6 +241,13 @@ def write_whole(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return not path.name.startswith(".") and (path / "config.toml").is_file()
+    except PermissionError:
+        return False
 
 
 def _slug(name: str) -> str:

@@ -108,6 +108,19 @@ def cut(text: str, columns: int) -> str:
     return "".join(kept) + "…" if columns > 0 else ""
 
 
+def cut_middle(text: str, columns: int) -> str:
+    """``text`` in at most ``columns`` columns, an ellipsis for its middle where it was longer."""
+    if width(text) <= columns or columns < 3:
+        return cut(text, columns)
+    start = cut(text, columns // 2 + 1).removesuffix("…")
+    room, end = columns - 1 - width(start), ""
+    for character in reversed(text):
+        if width(character + end) > room:
+            break
+        end = character + end
+    return f"{start}…{end}"
+
+
 def pad(text: str, columns: int) -> str:
     """``text`` in exactly ``columns`` columns, filled on the right."""
     fitting = cut(text, columns)

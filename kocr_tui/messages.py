@@ -20,9 +20,10 @@ class RunNews(Newest):
 
 @dataclass
 class RunsListed(Newest):
-    """Every run of the folder, newest first."""
+    """The runs of the folder that have been read, newest first; ``unread`` are still to come."""
 
     rows: tuple[RunRow, ...]
+    unread: int = 0
 
 
 @dataclass
@@ -43,5 +44,36 @@ class Launched(Message):
 @dataclass
 class LaunchFailed(Message):
     """A run could not be made or started, and why."""
+
+    reason: str
+
+
+@dataclass
+class RunMeasured(Message):
+    """What deleting a run would take from the disk: bytes, and how many checkpoints."""
+
+    run_id: str
+    size: int
+    checkpoints: int
+
+
+@dataclass
+class RunRenamed(Message):
+    """A run has another name."""
+
+    run_id: str
+    name: str
+
+
+@dataclass
+class RunDeleted(Message):
+    """A run is gone from the disk."""
+
+    run_id: str
+
+
+@dataclass
+class ChangeFailed(Message):
+    """A run could not be renamed or deleted, and why."""
 
     reason: str

@@ -1,7 +1,9 @@
 """The loops that read run folders and the card in threads, and post what is new to a screen."""
 
+import contextlib
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from textual.message import Message
@@ -19,6 +21,7 @@ from kocr_tui.strings import say
 RUN_SECONDS = 0.5
 FOLDER_SECONDS = 1.0
 CARD_SECONDS = 2.0
+PART_SECONDS = 0.4
 TAIL_LINES = 4
 _TAIL_BYTES = 4096
 Post = Callable[[Message], object]
@@ -94,17 +97,38 @@ def follow_run(feed: RunFeed, stop: threading.Event, post: Post) -> None:
 
 
 def follow_folder(folder: Path, stop: threading.Event, post: Post) -> None:
-    """Lists a folder's runs once a second until ``stop``; posts only lists that differ."""
+    """Lists a folder's runs once a second until ``stop``; posts only lists that differ.
+
+    The first pass may read long files, so it posts what it has a few times a second.
+    """
     makers: dict[str, RowMaker] = {}
-    known: tuple[RunRow, ...] | None = None
+    known: RunsListed | None = None
     while not stop.is_set():
         runs = list_runs(folder)
-        makers = {run.id: makers.get(run.id) or RowMaker(RunWatch(run)) for run in runs}
-        rows = tuple(maker.row() for maker in makers.values())
-        if rows != known:
-            known = rows
-            post(RunsListed(rows))
+        makers = {run.id: makers.get(run.id) or RowMaker(run) for run in runs}
+        for listed in _listed(makers.values(), stop, in_parts=known is None):
+            if listed != known:
+                known = listed
+                post(listed)
         stop.wait(FOLDER_SECONDS)
+
+
+def _listed(
+    makers: Collection[RowMaker], stop: threading.Event, *, in_parts: bool
+) -> Iterator[RunsListed]:
+    """The rows of all runs, in parts before that where asked; nothing after ``stop``."""
+    rows: list[RunRow] = []
+    told = time.monotonic()
+    for count, maker in enumerate(makers, start=1):
+        if stop.is_set():
+            return
+        # A run may be another user's, or go while it's read.
+        with contextlib.suppress(OSError):
+            rows.append(maker.row())
+        if in_parts and count < len(makers) and time.monotonic() - told >= PART_SECONDS:
+            told = time.monotonic()
+            yield RunsListed(tuple(rows), unread=len(makers) - count)
+    yield RunsListed(tuple(rows))
 
 
 def follow_card(stop: threading.Event, post: Post) -> None:

@@ -5,14 +5,26 @@ import signal
 import stat
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from core import lock
 from core.config import DataConfig, ModelConfig, RunConfig
 from core.errors import UsageError
-from core.run_dir import RunDir, create_run, find_run, home, list_runs, write_whole
+from core.run_dir import (
+    RunDir,
+    bytes_on_disk,
+    create_run,
+    delete_run,
+    find_run,
+    home,
+    list_runs,
+    rename_run,
+    write_whole,
+)
 
 CONFIG = RunConfig(
     name="간판",
@@ -95,6 +107,79 @@ def test_a_stop_is_not_lost_to_a_later_weaker_request(tmp_path: Path) -> None:
     standing = run.pending_request()
     assert standing is not None
     assert standing.request == "abort"
+
+
+def test_hidden_folders_are_no_runs(tmp_path: Path) -> None:
+    run = create_run(tmp_path, CONFIG)
+    run.path.rename(tmp_path / f".{run.id}")
+    assert list_runs(tmp_path) == []
+
+
+def test_another_name_keeps_the_folder_the_rest_and_the_age(tmp_path: Path) -> None:
+    run = create_run(tmp_path, CONFIG)
+    os.utime(run.config_file, (1000, 1000))
+    rename_run(run, unicodedata.normalize("NFD", "새-간판.2"))
+    assert run.config() == msgspec.structs.replace(CONFIG, name="새-간판.2")
+    assert run.path.is_dir()
+    assert run.config_file.stat().st_mtime == 1000
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "../a", "a" * 65, "[red]"])
+def test_a_name_that_breaks_the_rules_is_refused(tmp_path: Path, name: str) -> None:
+    run = create_run(tmp_path, CONFIG)
+    with pytest.raises(UsageError, match=r"config\.toml: name: "):
+        rename_run(run, name)
+    assert run.config() == CONFIG
+
+
+def test_a_deleted_run_is_gone_with_leftovers_and_links_are_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    folder = tmp_path / "runs"
+    run, other = create_run(folder, CONFIG), create_run(folder, CONFIG)
+    (run.checkpoints / "link").symlink_to(outside)
+    leftover = folder / ".deleting-0123"
+    leftover.mkdir()
+    (leftover / "config.toml").touch()
+    assert {one.id for one in list_runs(folder)} == {run.id, other.id}
+    delete_run(run)
+    assert list(folder.iterdir()) == [other.path]
+    assert (outside / "kept").read_text() == "kept"
+
+
+def test_a_run_that_is_a_link_is_deleted_and_what_it_points_to_is_not(tmp_path: Path) -> None:
+    real = create_run(tmp_path / "elsewhere", CONFIG)
+    link = RunDir(tmp_path / "runs" / "linked")
+    link.path.parent.mkdir()
+    link.path.symlink_to(real.path)
+    assert bytes_on_disk(link) < bytes_on_disk(real)
+    delete_run(link)
+    assert list(link.path.parent.iterdir()) == []
+    assert real.config() == CONFIG
+
+
+def test_a_run_with_a_worker_is_not_deleted(tmp_path: Path) -> None:
+    run = create_run(tmp_path, CONFIG)
+    holder = hold_elsewhere(run.lock_file)
+    with pytest.raises(UsageError, match=f"busy: process {holder.pid}"):
+        delete_run(run)
+    assert [one.id for one in list_runs(tmp_path)] == [run.id]
+    holder.communicate("")
+    delete_run(run)
+    with pytest.raises(UsageError, match="no such run"):
+        delete_run(run)
+
+
+def test_the_size_of_a_run_counts_files_and_follows_no_link(tmp_path: Path) -> None:
+    run = create_run(tmp_path / "runs", CONFIG)
+    config = run.config_file.stat().st_size
+    (tmp_path / "big").write_bytes(b"x" * 100_000)
+    (run.checkpoints / "step-1").mkdir()
+    (run.checkpoints / "step-1" / "weights").write_bytes(b"x" * 5000)
+    link = run.checkpoints / "link"
+    link.symlink_to(tmp_path / "big")
+    assert bytes_on_disk(run) == config + 5000 + link.lstat().st_size
 
 
 def test_write_whole_leaves_nothing_beside(tmp_path: Path) -> None:
