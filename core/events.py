@@ -30,6 +30,7 @@ FINAL_STATES: frozenset[State] = frozenset({"stopped", "aborted", "died", "faile
 Request = Literal["pause", "continue", "evaluate", "checkpoint", "stop", "abort"]
 Scope = Literal["baseline", "rolling", "selection", "final"]
 Remedy = Literal["halve", "recompute", "wait"]
+Verdict = Literal["fits", "out-of-memory", "host-memory", "timed-out"]
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +70,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=Tru
 class WorkerStarted(Event, frozen=True, kw_only=True, tag="worker-started"):
     """A worker took the run; ``attempt`` counts from 1, and is 2 or more on a resume.
 
-    ``device`` is the kind (cuda or cpu), ``card`` its name for people.
+    ``device`` is the kind (cuda or cpu), ``card`` its name for people. A worker that is there
+    ``tune_only`` leaves before training.
     """
 
     pid: int
@@ -79,6 +81,7 @@ class WorkerStarted(Event, frozen=True, kw_only=True, tag="worker-started"):
     profile: str
     capacity_bytes: int
     versions: dict[str, str]
+    tune_only: bool = False
 
 
 class StateChanged(Event, frozen=True, kw_only=True, tag="state"):
@@ -107,6 +110,13 @@ class RowSetAside(Event, frozen=True, kw_only=True, tag="row-set-aside"):
     replaced_by: int | None = None
 
 
+class Planned(Event, frozen=True, kw_only=True, tag="planned"):
+    """Of ``total`` setups, ``done`` have been planned."""
+
+    done: int
+    total: int
+
+
 class ProbeStarted(Event, frozen=True, kw_only=True, tag="probe-started"):
     """A worst-case trial of a pixel budget began in a process of its own."""
 
@@ -115,7 +125,11 @@ class ProbeStarted(Event, frozen=True, kw_only=True, tag="probe-started"):
 
 
 class ProbeFinished(Event, frozen=True, kw_only=True, tag="probe-finished"):
-    """What the trial showed; ``reason`` is one sentence; ``peak_bytes`` is None if it failed."""
+    """What the trial showed; ``reason`` is one sentence; ``peak_bytes`` is None if it failed.
+
+    ``verdict`` is the reason for programs, with ``limit_bytes`` that the trial could have had;
+    ``host-memory`` is a card that went on, slowly, in the host's memory.
+    """
 
     probe: int
     setup: Setup
@@ -123,6 +137,8 @@ class ProbeFinished(Event, frozen=True, kw_only=True, tag="probe-finished"):
     peak_bytes: int | None
     seconds: float
     reason: str
+    verdict: Verdict | None = None
+    limit_bytes: int | None = None
 
 
 class Tuned(Event, frozen=True, kw_only=True, tag="tuned"):
@@ -289,6 +305,7 @@ AnyEvent = (
     | StateChanged
     | DataOpened
     | RowSetAside
+    | Planned
     | ProbeStarted
     | ProbeFinished
     | Tuned

@@ -73,6 +73,11 @@ class RunDir:
         return self.path / "plan.json"
 
     @property
+    def alternatives_file(self) -> Path:
+        """The plan that a person chose another setup from; a plan of that one alone follows it."""
+        return self.path / "alternatives.json"
+
+    @property
     def log_file(self) -> Path:
         return self.path / "worker.log"
 

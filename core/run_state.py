@@ -15,6 +15,7 @@ from core.events import (
     DataOpened,
     Finished,
     Log,
+    Planned,
     Predicted,
     Prediction,
     ProbeFinished,
@@ -50,6 +51,7 @@ class RunState:
     state: State = "queued"
     worker: WorkerStarted | None = None
     data: DataOpened | None = None
+    planned: Planned | None = None
     probing: ProbeStarted | None = None
     probes: list[ProbeFinished] = field(default_factory=list)
     tuned: Tuned | None = None
@@ -78,11 +80,13 @@ class RunState:
             case WorkerStarted():
                 self._worker_started(event)
             case StateChanged():
-                self.state = event.state
+                self._state_changed(event)
             case DataOpened():
                 self.data = event
             case RowSetAside():
                 self.set_aside.append(event)
+            case Planned():
+                self.planned = event
             case ProbeStarted():
                 self.probing = event
             case ProbeFinished():
@@ -115,6 +119,13 @@ class RunState:
         self.started_at = self.started_at or event.time
         if self.tuned is None:
             self.probes.clear()
+
+    def _state_changed(self, event: StateChanged) -> None:
+        """A worker that tunes anew has no use for what another one found out."""
+        if event.state == "tuning" and self.state != "paused":
+            self.planned = self.tuned = None
+            self.probes.clear()
+        self.state = event.state
 
     def _training_started(self, event: TrainingStarted) -> None:
         """A resume goes back to its checkpoint: what a dead worker did after it is done again."""

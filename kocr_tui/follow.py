@@ -13,6 +13,7 @@ from core.events import (
     Finished,
     Log,
     ModelOpened,
+    Planned,
     Predicted,
     ProbeFinished,
     ProbeStarted,
@@ -120,6 +121,8 @@ class _Printer:
                     reason=fmt.visible(event.reason),
                     taken=event.replaced_by,
                 )
+            case Planned() if event.done:
+                return say("plain.planned", done=event.done, total=event.total)
             case ProbeStarted() | ProbeFinished() | Tuned():
                 return _tuning_line(event)
             case TrainingStarted():
@@ -180,7 +183,7 @@ def _tuning_line(event: ProbeStarted | ProbeFinished | Tuned) -> str:
             return say(
                 "plain.probed",
                 probe=event.probe,
-                reason=fmt.visible(event.reason),
+                reason=_verdict(event),
                 seconds=f"{event.seconds:.0f}",
             )
         case Tuned():
@@ -190,6 +193,18 @@ def _tuning_line(event: ProbeStarted | ProbeFinished | Tuned) -> str:
                 tokens=event.choice.image_tokens,
                 probes=event.probes,
             )
+
+
+def _verdict(event: ProbeFinished) -> str:
+    """The reason in the language in use, or in the engine's words where it's none of the common."""
+    if event.verdict is None:
+        return fmt.visible(event.reason)
+    return say(
+        f"plain.verdict.{event.verdict}",
+        peak=f"{(event.peak_bytes or 0) / fmt.MIB:,.0f}",
+        limit=f"{(event.limit_bytes or 0) / fmt.MIB:,.0f}",
+        seconds=f"{event.seconds:.0f}",
+    )
 
 
 def _memory_line(event: RanOutOfMemory) -> str:

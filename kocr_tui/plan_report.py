@@ -40,8 +40,8 @@ def _about(report: PlanReport) -> Iterator[str]:
         "plan.card": say(
             "plan.memory",
             profile=fmt.visible(report.profile),
-            capacity=_gib(report.capacity_gib),
-            limit=_gib(report.limit_gib),
+            capacity=gib(report.capacity_gib),
+            limit=gib(report.limit_gib),
         ),
         "plan.photo": f"{width:,} x {height:,}",
     }
@@ -57,11 +57,12 @@ def _about(report: PlanReport) -> Iterator[str]:
 
 def _table(report: PlanReport, *, fixed: bool) -> Iterator[str]:
     """Heads of two lines, a row a setup; one that doesn't fit says what it would take."""
-    names = _names(report.setups)
+    names = setup_names(report.setups)
     name_heads = say("plan.head.lora" if _several_loras(report.setups) else "plan.head.setup")
     heads = [_head(name) for name in ("budget", "tokens", "shrunk", "peak", "headroom", "speed")]
     heads.append(_head("hours" if report.rows is not None else "hours_rows"))
-    figures = [_figures(setup, report.rows) for setup in report.setups if setup.feasible]
+    feasible = [setup for setup in report.setups if setup.feasible]
+    figures = [setup_figures(setup, report.rows, _nothing()) for setup in feasible]
     texts = [*zip(*heads, strict=True), *figures]
     widths = [max(map(fmt.width, column)) for column in zip(*texts, strict=True)]
     first = max(map(fmt.width, (*names, *name_heads.split("|"))))
@@ -82,10 +83,10 @@ def _right(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "".join("  " + fmt.pad_left(*pair) for pair in zip(cells, widths, strict=True))
 
 
-def _names(setups: Sequence[PlannedSetup]) -> list[str]:
+def setup_names(setups: Sequence[PlannedSetup]) -> list[str]:
     """Weights and checkpointing, with rank and targets where they differ, in columns."""
     parts = [
-        [setup.weights, *_lora(setup, setups), _checkpointing(setup.checkpointing)]
+        [setup.weights, *_lora(setup, setups), checkpointing_name(setup.checkpointing)]
         for setup in setups
     ]
     widths = [max(map(fmt.width, column)) for column in zip(*parts, strict=True)]
@@ -104,11 +105,16 @@ def _several_loras(setups: Sequence[PlannedSetup]) -> bool:
     return len({(setup.rank, setup.targets) for setup in setups}) > 1
 
 
-def _checkpointing(text: str) -> str:
+def checkpointing_name(text: str) -> str:
+    """``1 in 4`` for every fourth layer, else the word itself."""
     return say("plan.every", n=text) if text.isdecimal() else text
 
 
-def _figures(setup: PlannedSetup, rows: int | None) -> list[str]:
+def setup_figures(setup: PlannedSetup, rows: int | None, nothing: str = fmt.NOTHING) -> list[str]:
+    """Budget, image tokens, photos shrunk, peak, headroom, samples a second, hours an epoch.
+
+    Where ``rows`` is None the hours are for 100,000 photos; ``nothing`` is for what isn't known.
+    """
     hours = setup.hours_an_epoch
     if rows is None and setup.samples_per_s:
         hours = _ROWS / setup.samples_per_s / 3600
@@ -116,11 +122,11 @@ def _figures(setup: PlannedSetup, rows: int | None) -> list[str]:
     return [
         fmt.pixels(setup.max_pixels),
         f"{setup.image_tokens:,}",
-        _nothing() if setup.shrunk_share is None else f"{setup.shrunk_share * 100:.0f} %",
-        _mark(setup.peak) + _gib(setup.peak_gib),
-        _gib(setup.headroom_gib),
-        _nothing() if setup.samples_per_s is None else speed_mark + fmt.rate(setup.samples_per_s),
-        _nothing() if hours is None else speed_mark + fmt.rate(hours),
+        nothing if setup.shrunk_share is None else f"{setup.shrunk_share * 100:.0f} %",
+        _mark(setup.peak) + gib(setup.peak_gib),
+        gib(setup.headroom_gib),
+        nothing if setup.samples_per_s is None else speed_mark + fmt.rate(setup.samples_per_s),
+        nothing if hours is None else speed_mark + fmt.rate(hours),
     ]
 
 
@@ -131,7 +137,7 @@ def _mark(source: str) -> str:
 def _too_large(setup: PlannedSetup, fixed: bool) -> str:
     return say(
         "plan.too_large_fixed" if fixed else "plan.too_large",
-        peak=_mark(setup.peak) + _gib(setup.peak_gib),
+        peak=_mark(setup.peak) + gib(setup.peak_gib),
         budget=fmt.pixels(setup.max_pixels),
     )
 
@@ -152,8 +158,8 @@ def _nothing_fits(report: PlanReport) -> str:
     """The least memory that would do, and the card that leaves so much to a run."""
     least = min((setup.peak_gib for setup in report.setups), default=report.limit_gib)
     card = least * report.capacity_gib / report.limit_gib
-    limit = _gib(report.limit_gib)
-    return f"! {say('plan.nothing_fits', limit=limit, least=_gib(least), card=_gib(card))}"
+    limit = gib(report.limit_gib)
+    return f"! {say('plan.nothing_fits', limit=limit, least=gib(least), card=gib(card))}"
 
 
 def _bars(
@@ -163,23 +169,23 @@ def _bars(
     if not figures:
         return
     yield ""
-    yield say(f"plan.bars.{section}", limit=_gib(limit_gib))
+    yield say(f"plan.bars.{section}", limit=gib(limit_gib))
     names = [
         say(f"plan.{section}.{name}") if name in known else fmt.visible(name) for name in figures
     ]
     columns = max(map(fmt.width, names))
-    for name, gib in zip(names, figures.values(), strict=True):
-        share = gib / limit_gib
+    for name, amount in zip(names, figures.values(), strict=True):
+        share = amount / limit_gib
         bar = _drawn(fmt.bar(share, _BAR), ("#" * round(min(1.0, share) * _BAR)).ljust(_BAR, "."))
-        yield f"  {fmt.pad(name, columns)}  {bar}  {_gib(gib):>6} GiB  {share * 100:5.1f} %"
+        yield f"  {fmt.pad(name, columns)}  {bar}  {gib(amount):>6} GiB  {share * 100:5.1f} %"
 
 
-def _gib(gib: float) -> str:
+def gib(amount: float) -> str:
     """GiB with three figures or more that mean something: ``0.106``, ``21.30``, ``120.4``."""
-    size = abs(gib)
+    size = abs(amount)
     if size < 0.0005:
         return "0"
-    return f"{gib:.3f}" if size < 1 else f"{gib:.2f}" if size < 100 else f"{gib:.1f}"
+    return f"{amount:.3f}" if size < 1 else f"{amount:.2f}" if size < 100 else f"{amount:.1f}"
 
 
 def _nothing() -> str:

@@ -7,6 +7,7 @@ from core.config import RunConfig
 from core.events import AnyEvent, Request, State, StateChanged, Step
 from core.run_dir import RunDir
 from core.run_state import RunState
+from kocr_tui.plan_watch import NO_PLAN, PlanNews
 from kocr_tui.story import Line, line_of
 from kocr_tui.strings import say
 
@@ -16,7 +17,10 @@ ANSWER_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Pulse:
-    """Whether a run lives, and what is left to read of it where it does not."""
+    """Whether a run lives, what lies beside its events, and what is left of one that doesn't.
+
+    ``others_bytes`` is what others have of the card, None where that isn't told or no matter.
+    """
 
     live: State
     slow: bool = False
@@ -25,6 +29,8 @@ class Pulse:
     gone: bool = False
     log_tail: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    plan: PlanNews = NO_PLAN
+    others_bytes: int | None = None
 
 
 @dataclass(frozen=True)

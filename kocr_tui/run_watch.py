@@ -14,6 +14,8 @@ from core.run_dir import list_runs
 from core.run_state import RunWatch
 from kocr_tui import format as fmt
 from kocr_tui.messages import CardRead, RunNews, RunsListed
+from kocr_tui.others_on_card import OthersOnCard
+from kocr_tui.plan_watch import PlanWatch
 from kocr_tui.run_row import RowMaker, RunRow
 from kocr_tui.run_view import Pulse, RunView
 from kocr_tui.strings import say
@@ -37,6 +39,8 @@ class RunFeed:
     def __init__(self, view: RunView) -> None:
         self.run = view.run
         self._watch = RunWatch(view.run)
+        self._plan = PlanWatch(view.run)
+        self._others = OthersOnCard()
         self._lock = threading.Lock()
         self._view: RunView | None = view
         self._events: list[AnyEvent] = []
@@ -75,25 +79,41 @@ class RunFeed:
     def _feel(self, hear: Callable[[AnyEvent], object]) -> Pulse:
         watch = self._watch
         live = watch.live_state(hear)
+        pid = watch.worker_pid()
         slow = watch.is_slow()
         ended_badly = live in {"died", "failed"}
         return Pulse(
             live=live,
             slow=slow,
             heartbeat_age=watch.run.heartbeat_age() if slow else None,
-            pid=watch.worker_pid(),
+            pid=pid,
             gone=not watch.run.path.is_dir(),
             log_tail=_tail(watch.run.log_file) if ended_badly else (),
             problems=tuple(watch.problems),
+            plan=self._plan.read(),
+            others_bytes=self._others.read(pid) if self._finds_what_fits() else None,
         )
+
+    def _finds_what_fits(self) -> bool:
+        """Whether it matters who else is on the card."""
+        state = self._watch.state
+        on_card = state.worker is not None and state.worker.device == "cuda"
+        return on_card and state.training is None
+
+    def close(self) -> None:
+        """Lets the card go."""
+        self._others.close()
 
 
 def follow_run(feed: RunFeed, stop: threading.Event, post: Post) -> None:
     """Looks at a run twice a second until ``stop``."""
-    while not stop.is_set():
-        if feed.look():
-            post(RunNews())
-        stop.wait(RUN_SECONDS)
+    try:
+        while not stop.is_set():
+            if feed.look():
+                post(RunNews())
+            stop.wait(RUN_SECONDS)
+    finally:
+        feed.close()
 
 
 def follow_folder(folder: Path, stop: threading.Event, post: Post) -> None:

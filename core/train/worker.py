@@ -80,7 +80,7 @@ def _run_phases(
     profile = _profile_of_card(config, events)
     with contextlib.ExitStack() as leaving:
         leaving.enter_context(_hold_cards(profile, config.device.processes))
-        _announce(config, profile, attempt, events)
+        _announce(config, profile, attempt, events, tune_only=tune_only)
         control.check()
         import torch
 
@@ -127,7 +127,9 @@ def _profile_of_card(config: RunConfig, events: EventWriter) -> Profile:
     return held
 
 
-def _announce(config: RunConfig, profile: Profile, attempt: int, events: EventWriter) -> None:
+def _announce(
+    config: RunConfig, profile: Profile, attempt: int, events: EventWriter, *, tune_only: bool
+) -> None:
     events.write(
         WorkerStarted(
             pid=os.getpid(),
@@ -137,6 +139,7 @@ def _announce(config: RunConfig, profile: Profile, attempt: int, events: EventWr
             profile=profile.name,
             capacity_bytes=profile.capacity_bytes(config.device.capacity_gib),
             versions={name: importlib.metadata.version(name) for name in ("torch", "transformers")},
+            tune_only=tune_only,
         )
     )
 

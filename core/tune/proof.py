@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from core.config import RunConfig
-from core.events import ProbeFinished, ProbeStarted, Setup
+from core.events import ProbeFinished, ProbeStarted, Setup, Verdict
 from core.hardware.host import is_wsl
 from core.profile import GIB, Profile
 from core.train.job import Job
@@ -79,7 +79,7 @@ class Prover:
         setup = self._setup(spec, forecaster.bounds.fill(tokens), predicted)
         self._job.events.write(ProbeStarted(probe=self.probes, setup=setup))
         started = time.monotonic()
-        result, reason = self._run(spec)
+        result, verdict, reason = self._run(spec)
         setup = _with_result(setup, result)
         self._job.events.write(
             ProbeFinished(
@@ -89,6 +89,8 @@ class Prover:
                 peak_bytes=result.peak_bytes,
                 seconds=time.monotonic() - started,
                 reason=reason,
+                verdict=verdict,
+                limit_bytes=result.limit_bytes,
             )
         )
         return Proof(tokens, setup, result)
@@ -103,18 +105,19 @@ class Prover:
             proof.result.samples,
         )
 
-    def _run(self, spec: ProbeSpec) -> tuple[ProbeResult, str]:
-        """What was measured, and a sentence; too slow counts as not fitting."""
+    def _run(self, spec: ProbeSpec) -> tuple[ProbeResult, Verdict, str]:
+        """What was measured, what that means, and a sentence; too slow counts as not fitting."""
         try:
             result = run_probe(spec, self._job.control, self._job.config.tune.probe_seconds)
         except ProbeTimeoutError as error:
-            return ProbeResult(fits=False), str(error)
+            return ProbeResult(fits=False), "timed-out", str(error)
         if result.fits and self._at_a_cliff(result):
             return (
                 msgspec.structs.replace(result, fits=False),
+                "host-memory",
                 "out of memory: WSL went on in the host's memory, many times slower",
             )
-        return result, _reason(result)
+        return result, "fits" if result.fits else "out-of-memory", _reason(result)
 
     def _at_a_cliff(self, result: ProbeResult) -> bool:
         """WSL gives host memory where the card has none, which only the time tells (WSL#11050)."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from core.errors import KocrError
-from core.events import Log, Setup, Tuned
+from core.events import Log, Planned, Setup, Tuned
 from core.hardware.nvml import Card, auto_card
 from core.model.load import open_config
 from core.planning import PlannedSetup, PlanReport
@@ -54,8 +54,7 @@ def tune(job: Job) -> Certificate:
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_certificate(file, certificate)
-    report = msgspec.json.format(msgspec.json.encode(certificate.report))
-    write_whole(job.run.plan_file, report)
+    _write_plan(job, certificate.report)
     for warning in certificate.report.warnings:
         job.events.write(Log(level="warning", message=warning))
     job.events.write(
@@ -67,6 +66,10 @@ def tune(job: Job) -> Certificate:
         )
     )
     return certificate
+
+
+def _write_plan(job: Job, report: PlanReport) -> None:
+    write_whole(job.run.plan_file, msgspec.json.format(msgspec.json.encode(report)))
 
 
 def free_limit(job: Job, card: Card | None) -> int:
@@ -128,15 +131,12 @@ class _Tuning:
 
     def run(self, key: str) -> Certificate:
         """Proves setups, the best one first, until one holds."""
-        candidates = self._candidates()
-        found: list[Forecast] = []
-        for one in forecasts(self._ground, candidates, self._tell_planned(len(candidates))):
-            self._job.control.check()
-            found.append(one)
+        found = self._forecasts()
         untried, why = list(found), list[str]()
         while True:
             taken, choice = pick(untried, self._goal)
             why.append(choice.why)
+            _write_plan(self._job, self._report(found, taken, tuple(why)))
             if taken is None:
                 raise KocrError(self._nothing_fits(found))
             proof, told = self._prover.prove(self._ground.question(taken.candidate), taken)
@@ -145,8 +145,16 @@ class _Tuning:
                 return self._certificate(key, proof, found, taken, tuple(why))
             untried.remove(taken)
 
-    def _tell_planned(self, total: int) -> "_Told":
-        return _Told(self._job, total)
+    def _forecasts(self) -> list[Forecast]:
+        """Every setup's, each told as it comes."""
+        candidates, job = self._candidates(), self._job
+        found: list[Forecast] = []
+        job.events.write(Planned(done=0, total=len(candidates)))
+        for one in forecasts(self._ground, candidates, lambda _done: job.control.check()):
+            job.control.check()
+            found.append(one)
+            job.events.write(Planned(done=len(found), total=len(candidates)))
+        return found
 
     def _certificate(
         self,
@@ -166,14 +174,15 @@ class _Tuning:
             peak_bytes=result.peak_bytes,
             limit_bytes=result.limit_bytes,
             why=why,
-            report=self._report(found, taken, proof, why),
+            report=self._proved(self._report(found, taken, why), proof),
         )
 
     def _report(
-        self, found: Sequence[Forecast], taken: Forecast, proof: Proof, why: tuple[str, ...]
+        self, found: Sequence[Forecast], taken: Forecast | None, why: tuple[str, ...]
     ) -> PlanReport:
+        """The plan before anything of it is proved."""
         config = self._job.config
-        planned = report_of(
+        return report_of(
             config.model.path,
             self._job.profile,
             self._job.profile.capacity_bytes(config.device.capacity_gib),
@@ -185,6 +194,9 @@ class _Tuning:
             rows=self._epoch_rows,
             giant=largest_photo(self._job.train_rows),
         )
+
+    def _proved(self, planned: PlanReport, proof: Proof) -> PlanReport:
+        """The plan with what was measured of its choice."""
         assert planned.choice is not None
         measured = self._measured(planned.choice, proof)
         setups = tuple(measured if one.chosen else one for one in planned.setups)
@@ -220,19 +232,6 @@ class _Tuning:
             f"GiB: at least {needed:.2f} GiB are needed ({needed - limit:.2f} more), which a card "
             f"of {card:.1f} GiB has; choose a smaller train.micro_batch_tokens, lora.rank or model"
         )
-
-
-class _Told:
-    """Says how many setups are planned, and lets a stop through meanwhile."""
-
-    def __init__(self, job: Job, total: int) -> None:
-        self._job = job
-        self._total = total
-
-    def __call__(self, done: int) -> None:
-        self._job.control.check()
-        message = f"planned {done} of {self._total} setups"
-        self._job.events.write(Log(level="info", message=message))
 
 
 def _candidate(setup: Setup) -> Candidate:

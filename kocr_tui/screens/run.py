@@ -96,6 +96,9 @@ class RunScreen(RunControls):
         self.view.asked = Asked(request, request_id, self._clock())
         self._show()
 
+    def action_choose(self) -> None:
+        self.query_one(TuningView).choose()
+
     def action_pause(self) -> None:
         self.ask("continue" if self.live == "paused" else "pause")
 

@@ -1,130 +1,174 @@
-"""The search for the largest pixel budget: each probe, the bracket, and the choice."""
+"""The probes, one a row: what was predicted, what was measured, and whether it fits."""
+
+from collections.abc import Sequence
 
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from core.events import ProbeFinished, ProbeStarted, Setup
 from kocr_tui import format as fmt
+from kocr_tui.plan_report import checkpointing_name
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
+from kocr_tui.widgets.bracket import bracket_of, bracket_rows
 
-BAR_COLUMNS = 12
-PEAK_COLUMNS = BAR_COLUMNS + 18
-VERDICT_COLUMNS = 16
+COLUMNS = {
+    "number": 3,
+    "budget": 10,
+    "tokens": 7,
+    "setup": 13,
+    "predicted": 10,
+    "peak": 10,
+    "verdict": 18,
+    "seconds": 6,
+}
+_RIGHT = {"tokens", "predicted", "peak"}
+_LEAST_REASON = 24
+# What is left out first where there is no room for all.
+_SPARED = ("tokens", "predicted", "setup")
 
 
-class ProbesPane(VerticalScroll):
-    """Rows of probes with memory against capacity, then what they lead to."""
+class ProbesPane(Vertical):
+    """The rows, of which only the one that runs is drawn every second, then the bracket."""
 
     def __init__(self) -> None:
-        super().__init__(id="probes")
+        super().__init__(id="probes", classes="pane")
+        self.border_title = say("tuning.probes")
         self._shown: object = None
+        self._elapsed: object = None
         self._view: RunView | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="probe-rows", markup=False)
-        yield Static("", id="probe-outcome", markup=False)
+        yield Static("", id="probe-heading", markup=False)
+        with VerticalScroll(id="probe-list", can_focus=False):
+            yield Static("", id="probe-rows", markup=False)
+            yield Static("", id="probe-running", markup=False)
+        yield Static("", id="probe-bracket", markup=False)
 
     def show(self, view: RunView) -> None:
-        """Draws where a probe, the outcome or a shown second differs."""
+        """Draws where a probe or a shown second differs; takes no room before the first probe."""
         self._view = view
         state = view.state
-        elapsed = int(view.now - state.probing.time) if state.probing else 0
-        figures = (len(state.probes), state.probing, elapsed, state.tuned, self.size.width)
-        if figures == self._shown or not self.size.width:
+        self.display = bool(state.probes or state.probing)
+        room = self.content_size.width
+        if not room:
             return
-        self._shown = figures
-        room = self.content_size.width - 1
-        self.query_one("#probe-rows", Static).update(ink.lines(probe_rows(view, room)))
-        self.query_one("#probe-outcome", Static).update(ink.lines(outcome(view)))
+        self._show_running(view, room)
+        figures = (tuple(state.probes), state.probing, room)
+        if figures != self._shown:
+            self._shown = figures
+            self.query_one("#probe-heading", Static).update(heading(room))
+            rows = self.query_one("#probe-rows", Static)
+            rows.display = bool(state.probes)
+            rows.update(ink.lines(finished_rows(state.probes, room)))
+            bracket = bracket_of(state)
+            drawn = bracket_rows(bracket, room) if bracket else []
+            self.query_one("#probe-bracket", Static).update(ink.lines(drawn))
+            self.query_one("#probe-list").scroll_end(animate=False)
+
+    def _show_running(self, view: RunView, room: int) -> None:
+        probing = view.state.probing
+        elapsed = (probing, int(view.now - probing.time) if probing else 0, room)
+        if elapsed != self._elapsed:
+            self._elapsed = elapsed
+            row = self.query_one("#probe-running", Static)
+            row.display = probing is not None
+            row.update(running_row(probing, view.now, room) if probing else "")
 
     def on_resize(self) -> None:
         if self._view is not None:
             self.show(self._view)
 
 
-def probe_rows(view: RunView, columns: int) -> list[Content]:
-    """The heading, the probes in order, and the one that runs now."""
-    state = view.state
-    capacity = state.worker.capacity_bytes if state.worker else 0
-    rows = [_heading()]
-    rows += [_finished(probe, capacity, columns) for probe in state.probes]
-    if state.probing is not None:
-        rows.append(_running(state.probing, view.now))
-    if len(rows) == 1:
-        rows.append(Content(say(f"doing.{view.live}")))
-    return rows
+def columns_within(room: int) -> dict[str, int]:
+    """The columns that there is room for, and their widths."""
+    widths = dict(COLUMNS)
+    for name in _SPARED:
+        if sum(widths.values()) > room:
+            del widths[name]
+    return widths
 
 
-def _heading() -> Content:
-    names = ("number", "budget", "tokens", "peak", "verdict", "seconds")
-    widths = (3, 12, 8, PEAK_COLUMNS, VERDICT_COLUMNS, 8)
-    cells = [fmt.pad(say(f"probe.{name}"), size) for name, size in zip(names, widths, strict=True)]
-    return ink.line(("".join(cells), "bold $text-muted"))
+def heading(room: int) -> Content:
+    """The columns' names."""
+    cells = [_cell(name, say(f"probe.{name}")) for name in columns_within(room)]
+    return ink.line(("".join(cells).rstrip(), "bold $secondary"))
 
 
-def _cells(number: int, setup: Setup) -> str:
-    budget, tokens = fmt.pixels(setup.max_pixels), f"{setup.image_tokens:,}"
-    return fmt.pad(str(number), 3) + fmt.pad(budget, 12) + fmt.pad(tokens, 8)
-
-
-def _finished(probe: ProbeFinished, capacity: int, columns: int) -> Content:
-    mark, style = ("✓ ", "bold $success") if probe.fits else ("✗ ", "bold $error")
-    verdict = fmt.pad(mark + say("probe.fits" if probe.fits else "probe.not"), VERDICT_COLUMNS)
-    row = ink.line(
-        _cells(probe.probe, probe.setup),
-        *_peak(probe.peak_bytes, capacity),
-        (verdict, style),
-        fmt.pad(fmt.duration(probe.seconds), 8),
-    )
-    reason = ("\n   " + fmt.cut(fmt.visible(probe.reason), columns - 3), "$text-muted")
-    return row.append(Content.assemble(reason))
-
-
-def _peak(peak: int | None, capacity: int) -> list[ink.Piece]:
-    if peak is None or not capacity:
-        return [(fmt.pad(say("probe.no_peak"), PEAK_COLUMNS), "$text-muted")]
-    figures = f" {peak / fmt.GIB:.2f}/{capacity / fmt.GIB:.2f} GiB"
-    return [
-        (fmt.bar(peak / capacity, BAR_COLUMNS), "$primary"),
-        fmt.pad(figures, PEAK_COLUMNS - BAR_COLUMNS),
-    ]
-
-
-def _running(probe: ProbeStarted, now: float) -> Content:
-    elapsed = fmt.duration(max(0.0, now - probe.time))
-    running = ("▶ " + say("probe.running", elapsed=elapsed), "bold $accent")
-    return ink.line((_cells(probe.probe, probe.setup), "bold"), running)
-
-
-def outcome(view: RunView) -> list[Content]:
-    """The bracket as it closes, then the choice and its reasons."""
-    state = view.state
-    fits = [probe.setup.max_pixels for probe in state.probes if probe.fits]
-    fails = [probe.setup.max_pixels for probe in state.probes if not probe.fits]
+def finished_rows(probes: Sequence[ProbeFinished], columns: int) -> list[Content]:
+    """The probes in order; the reason beside a row where there is room, or below where it's odd."""
+    room = columns - sum(columns_within(columns).values())
     rows: list[Content] = []
-    if fits or fails:
-        largest = fmt.pixels(max(fits)) if fits else fmt.NOTHING
-        smallest = fmt.pixels(min(fails)) if fails else fmt.NOTHING
-        rows.append(Content(say("probe.bracket", fits=largest, fails=smallest)))
-    if (tuned := state.tuned) is not None:
-        key = "probe.reused" if tuned.reused else "probe.chosen"
-        rows.append(ink.line(("✓ " + say(key, setup=setup_line(tuned.choice)), "bold $success")))
-        rows += [ink.line(("  · ", "$text-muted"), fmt.visible(why)) for why in tuned.why]
+    for probe in probes:
+        row = finished_row(probe, columns)
+        if room >= _LEAST_REASON:
+            rows.append(row.append(ink.line((fmt.cut(f"  {reason(probe)}", room), "$secondary"))))
+            continue
+        rows.append(row)
+        if not probe.fits and probe.verdict != "out-of-memory":
+            rows.append(ink.line((fmt.cut(f"   {reason(probe)}", columns), "$secondary")))
     return rows
 
 
-def setup_line(setup: Setup) -> str:
-    """A setup in one line: budget, weights, LoRA, checkpointing."""
-    return say(
-        "probe.setup",
-        budget=fmt.pixels(setup.max_pixels),
-        tokens=f"{setup.image_tokens:,}",
-        weights=setup.weights,
-        rank=setup.rank,
-        targets=setup.targets,
-        checkpointing=setup.checkpointing,
+def finished_row(probe: ProbeFinished, columns: int) -> Content:
+    """``2  6.42 MP  8,192  bf16 all  ~21.70  21.20  ✓ fits  31s``."""
+    mark, style = ("✓ ", "bold $success") if probe.fits else ("✗ ", "bold $error")
+    fallback = "probe.fits" if probe.fits else "probe.not"
+    name = say(f"verdict.{probe.verdict}" if probe.verdict else fallback)
+    return ink.line(
+        _of_setup(probe.probe, probe.setup, columns),
+        _cell("peak", fmt.size(probe.peak_bytes)),
+        (_cell("verdict", "  " + mark + name), style),
+        fmt.pad(fmt.duration(probe.seconds), COLUMNS["seconds"]),
     )
+
+
+def running_row(probe: ProbeStarted, now: float, columns: int) -> Content:
+    """The probe that runs now, with the seconds so far."""
+    elapsed = fmt.duration(max(0.0, now - probe.time))
+    running = say("probe.running", elapsed=elapsed)
+    left = _of_setup(probe.probe, probe.setup, columns) + _cell("peak", "…")
+    return ink.line((left, "bold"), (f"  ▶ {running}", "bold $accent"))
+
+
+def reason(probe: ProbeFinished) -> str:
+    """Why, in the language in use where the engine says which of its reasons it is."""
+    if probe.verdict is None:
+        return fmt.visible(probe.reason)
+    return say(
+        f"reason.{probe.verdict}",
+        peak=fmt.size(probe.peak_bytes),
+        limit=fmt.size(probe.limit_bytes),
+        elapsed=fmt.duration(probe.seconds),
+    )
+
+
+def _of_setup(number: int, setup: Setup, columns: int) -> str:
+    predicted = setup.predicted_gib
+    figures = {
+        "number": str(number),
+        "budget": fmt.pixels(setup.max_pixels),
+        "tokens": f"{setup.image_tokens:,}",
+        "setup": "  " + setup_name(setup),
+        "predicted": fmt.NOTHING if predicted is None else "~" + _bare(predicted * fmt.GIB),
+    }
+    shown = columns_within(columns)
+    return "".join(_cell(name, text) for name, text in figures.items() if name in shown)
+
+
+def _bare(size: float) -> str:
+    """A size without its unit, which the figure beside it has."""
+    return fmt.size(size).split(" ")[0]
+
+
+def setup_name(setup: Setup) -> str:
+    """Weights and checkpointing: ``bf16 1 in 4``."""
+    return fmt.visible(f"{setup.weights} {checkpointing_name(setup.checkpointing)}")
+
+
+def _cell(name: str, text: str) -> str:
+    pad = fmt.pad_left if name in _RIGHT else fmt.pad
+    return pad(text, COLUMNS[name])

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from e2e_box import Box, small_config, write_config
+from e2e_box import Box, small_config, wait_for_end, wait_until, write_config
 
 from core.demo.signboards import write_dataset
+from core.events import Finished
+from core.launch import launch
 from core.planning import PlanReport
-from core.run_dir import list_runs
-from core.run_state import watch
+from core.run_dir import create_run, list_runs
+from core.run_state import RunWatch, watch
+from kocr_tui.choice import choose
+from kocr_tui.plan_watch import PlanWatch
 
 pytestmark = pytest.mark.e2e
 
@@ -51,3 +55,37 @@ def test_tuning_for_people_ends_with_how_to_train(fresh: Box) -> None:
     assert printed[-1] == f"`kocr-tui resume {run.id}` trains with it"
     assert any(line.startswith("▸ fp32 1 in 2 ") for line in printed)
     assert "Why" in printed
+
+
+def test_another_setup_chosen_while_probing_is_proved_and_still_nothing_trains(
+    fresh: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOCR_HOME", str(fresh.home))
+    run = create_run(fresh.runs, fresh.config)
+    watched = RunWatch(run)
+    launch(run, tune_only=True)
+    wait_until(watched, lambda seen: seen.state.probing is not None)
+    plans = PlanWatch(run)
+    [before] = plans.read().setups
+    assert (before.checkpointing, before.peak) == ("2", "predicted")
+    other = msgspec.structs.replace(before, checkpointing="all")
+
+    choose(run, other)
+    attempts = [event for event in run.events().poll() if isinstance(event, Finished)]
+    assert [event.state for event in attempts] == ["aborted"]
+    wait_for_end(watched)
+
+    certificate = json.loads(run.certificate_file.read_bytes())
+    assert certificate["setup"]["checkpointing"] == "all"
+    assert certificate["setup"]["max_pixels"] == other.max_pixels
+    config = run.config()
+    assert (config.train.checkpointing, config.tune.max_pixels) == ("all", other.max_pixels)
+    state = watched.state
+    assert state.finished is not None
+    assert (state.finished.state, state.finished.exit_code) == ("stopped", 0)
+    assert (state.training, state.planned and state.planned.total) == (None, 1)
+    assert state.tuned is not None
+    assert not state.tuned.reused
+    chosen, rest = plans.read().setups
+    assert (chosen.checkpointing, chosen.peak, chosen.chosen) == ("all", "measured", True)
+    assert (rest.checkpointing, rest.chosen) == ("2", False)
