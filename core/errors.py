@@ -16,6 +16,10 @@ class UsageError(KocrError):
     exit_code = 2
 
 
+class UnknownKeyError(UsageError):
+    """A file has a key that isn't known: a mistake in it, or a newer version wrote it."""
+
+
 class StoppedError(KocrError):
     """The run left at the user's request and can be resumed."""
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from core.events import AnyEvent, Event
+from core.events import SCHEMA_VERSION, AnyEvent, Event
 
 WHOLE_BYTES = 128 << 20
 _BLOCK_BYTES = 1 << 20
@@ -47,7 +47,8 @@ class EventWriter:
 class EventReader:
     """Replays a run's events and then tails them by offset.
 
-    ``problems`` lists lines that could not be read, for people to see.
+    ``problems`` lists lines that could not be read, for people to see; ``newer_lines`` counts those
+    that a newer version wrote: of a kind that isn't known, or of a later schema.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,6 +56,7 @@ class EventReader:
         self._offset = 0
         self._lines = 0
         self.problems: list[str] = []
+        self.newer_lines = 0
 
     def read(self) -> Iterator[AnyEvent]:
         """The events that were written since the last call, read block by block.
@@ -95,18 +97,25 @@ class EventReader:
     def _parse(self, line: bytes) -> AnyEvent | None:
         self._lines += 1
         try:
-            return _DECODER.decode(line)
+            event = _DECODER.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            if line.strip() and not _is_unknown_kind(line):
+            if _is_newer(line):
+                self.newer_lines += 1
+            elif line.strip():
                 self.problems.append(f"{self._path.name} line {self._lines}: {error}")
             return None
+        self.newer_lines += event.v > SCHEMA_VERSION
+        return event
 
 
-def _is_unknown_kind(line: bytes) -> bool:
+def _is_newer(line: bytes) -> bool:
     try:
-        return _HEADER.decode(line).get("kind") not in _KNOWN_KINDS
+        header = _HEADER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
+    version = header.get("v")
+    later = isinstance(version, int) and version > SCHEMA_VERSION
+    return later or header.get("kind") not in _KNOWN_KINDS
 
 
 def _end_last_line(path: Path) -> int:

@@ -150,6 +150,28 @@ class Tuned(Event, frozen=True, kw_only=True, tag="tuned"):
     why: tuple[str, ...]
 
 
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """A thing that a proof was made for, by its dotted name, as it was and as it is.
+
+    ``before`` and ``now`` are words, empty where it wasn't there or has no short ones.
+    """
+
+    name: str
+    before: str
+    now: str
+
+
+class CertificateVoided(Event, frozen=True, kw_only=True, tag="certificate-voided"):
+    """What was proved to fit this run holds no longer, since these changed; tuning follows.
+
+    The names begin with ``model``, ``lora``, ``tune``, ``batch``, ``checkpointing``,
+    ``generation``, ``profile``, ``driver``, ``limit_bytes``, ``versions`` or ``extremes`` (of the
+    data); ``certificate`` is the file itself, which can't be read or doesn't say.
+    """
+
+    changes: tuple[Change, ...]
+
+
 class ModelOpened(Event, frozen=True, kw_only=True, tag="model"):
     """The base model: where from, at which commit of the hub, and how its weights are held."""
 
@@ -309,6 +331,7 @@ AnyEvent = (
     | ProbeStarted
     | ProbeFinished
     | Tuned
+    | CertificateVoided
     | ModelOpened
     | TrainingStarted
     | Step

@@ -11,6 +11,7 @@ from core.event_log import EventReader
 from core.events import (
     FINAL_STATES,
     AnyEvent,
+    CertificateVoided,
     CheckpointSaved,
     DataOpened,
     Finished,
@@ -20,6 +21,7 @@ from core.events import (
     Prediction,
     ProbeFinished,
     ProbeStarted,
+    RanOutOfMemory,
     RequestSeen,
     RowSetAside,
     State,
@@ -44,7 +46,8 @@ class RunState:
     """A fold over a run's events in bounded memory; ``apply`` takes them in order.
 
     Long runs are thinned: ``history`` and ``rolling`` keep some thousand steps and scores, ``log``
-    and ``set_aside`` the newest. ``state`` is the last that the worker told; ``live_state`` adds
+    and ``set_aside`` the newest. ``voided`` says why it is tuned
+    anew. ``state`` is the last that the worker told; ``live_state`` adds
     whether it still lives.
     """
 
@@ -55,6 +58,7 @@ class RunState:
     probing: ProbeStarted | None = None
     probes: list[ProbeFinished] = field(default_factory=list)
     tuned: Tuned | None = None
+    voided: CertificateVoided | None = None
     training: TrainingStarted | None = None
     history: History = field(default_factory=History)
     rolled: Thinned[Validated] = field(default_factory=lambda: Thinned(KEPT_SCORES))
@@ -64,6 +68,8 @@ class RunState:
     predictions: deque[Prediction] = field(default_factory=lambda: deque(maxlen=KEPT_PREDICTIONS))
     predicted: Predicted | None = None
     checkpoint: CheckpointSaved | None = None
+    out_of_memory: RanOutOfMemory | None = None
+    out_of_memory_count: int = 0
     set_aside: deque[RowSetAside] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     log: deque[Log] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     finished: Finished | None = None
@@ -94,6 +100,9 @@ class RunState:
                 self.probes.append(event)
             case Tuned():
                 self.tuned = event
+                self.voided = None
+            case CertificateVoided():
+                self.voided = event
             case TrainingStarted():
                 self._training_started(event)
             case Predicted():
@@ -103,6 +112,9 @@ class RunState:
                 self._validated(event)
             case CheckpointSaved():
                 self.checkpoint = event
+            case RanOutOfMemory():
+                self.out_of_memory = event
+                self.out_of_memory_count += 1
             case RequestSeen():
                 self.seen_requests.add(event.id)
             case Log():
@@ -187,6 +199,11 @@ class RunWatch:
     def problems(self) -> list[str]:
         """Lines of the events file that could not be read."""
         return self._reader.problems
+
+    @property
+    def newer_lines(self) -> int:
+        """How many lines of the events file a newer version wrote, as far as one can tell."""
+        return self._reader.newer_lines
 
     def catch_up(self, hear: Callable[[AnyEvent], object] | None = None) -> None:
         """Reads and applies what is new without keeping it; ``hear`` gets each event after that."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import tomli_w
 
-from core.errors import UsageError
+from core.errors import UnknownKeyError, UsageError
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 _KEY_PATH = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -18,8 +18,8 @@ _UNKNOWN_KEY = re.compile(r"unknown field `(?P<key>[^`]*)`")
 def decode(text: str, kind: type[Struct], source: str) -> Struct:
     """Parses TOML ``text`` into ``kind``; ``source`` names it in errors.
 
-    Raises UsageError for broken TOML, unknown keys, wrong types and impossible values,
-    naming the key's path.
+    Raises UsageError for broken TOML, wrong types and impossible values, and its kind
+    UnknownKeyError for unknown keys, naming the key's path.
     """
     try:
         document = tomllib.loads(text)
@@ -33,7 +33,8 @@ def convert(document: object, kind: type[Struct], source: str) -> Struct:
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{source}: {explain(error)}") from error
+        kind_of_error = UnknownKeyError if _UNKNOWN_KEY.search(str(error)) else UsageError
+        raise kind_of_error(f"{source}: {explain(error)}") from error
 
 
 def explain(error: msgspec.ValidationError) -> str:

@@ -292,6 +292,9 @@ def _add_run_commands(commands: "Commands", common: _Parser) -> None:
         )
         if name in ("status", "stop", "abort"):
             _add_json(parser)
+        if name == "status":
+            watching = "one line, kept up to date until the run ends; Ctrl+C leaves the run alone"
+            parser.add_argument("--watch", action="store_true", help=watching)
         if name == "attach":
             parser.add_argument("--headless", action="store_true", help="plain lines, no console")
         if name == "resume":

@@ -1,6 +1,7 @@
 """The command line; whatever is heavy is imported inside the command that needs it."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from kocr_tui.arguments import make_parser
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code; errors are one line on standard error."""
+    _escape_what_cannot_be_shown()
     options = make_parser().parse_args(arguments)
     try:
         return _run(options)
@@ -21,6 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Lets Hangul come out as escapes, not as a crash, where the locale knows only ASCII."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from core.config import read_config
 from core.errors import KocrError, UsageError
@@ -17,11 +16,12 @@ from core.events import Request
 from core.launch import busy_message, fill_cache, launch, prepare_demo
 from core.run_dir import RunDir, create_run, find_run, list_runs, runs_folder
 from core.run_state import RunWatch, watch
-from kocr_tui import format as fmt
-from kocr_tui import report
+from kocr_tui import report, status_command
 from kocr_tui.follow import died, follow
 from kocr_tui.run_config import config_of_options, refuse_what_is_not_there
+from kocr_tui.status_command import line_of
 from kocr_tui.strings import say
+from kocr_tui.words import message_of
 
 Command = Callable[[argparse.Namespace], int]
 _STOP_SECONDS = 120.0
@@ -75,7 +75,8 @@ def resume(options: argparse.Namespace) -> int:
     run = _named_or_last(options)
     run.config()
     if watch(run).live_state() == "done":
-        raise UsageError(say("plain.not_running", run=run.id, request="resume", state="done"))
+        state, request = say("state.done"), say("action.resume.title")
+        raise UsageError(say("plain.not_running", run=run.id, request=request, state=state))
     return _start(run, options)
 
 
@@ -86,7 +87,7 @@ def attach(options: argparse.Namespace) -> int:
     if _has_terminal() and not options.headless:
         return _open_console(run, options)
     if watched.worker_pid() is None:
-        print(_status_line(report.status(watched)))
+        print(line_of(watched))
         return 0
     return follow(watched)
 
@@ -94,21 +95,19 @@ def attach(options: argparse.Namespace) -> int:
 def runs(options: argparse.Namespace) -> int:
     """All runs, the newest first."""
     folder = runs_folder(options.runs)
-    statuses = [report.status(watch(run)) for run in list_runs(folder)]
+    found = [watch(run) for run in list_runs(folder)]
     if options.json:
-        print(report.as_json(statuses))
-    elif not statuses:
+        print(report.as_json([report.status(watched) for watched in found]))
+    elif not found:
         print(say("plain.no_runs", folder=folder))
-    for status in [] if options.json else statuses:
-        print(_status_line(status))
+    for watched in [] if options.json else found:
+        print(line_of(watched))
     return 0
 
 
 def status(options: argparse.Namespace) -> int:
     """Where one run stands."""
-    found = report.status(watch(_live_or_last(options)))
-    print(report.as_json(found) if options.json else _status_line(found))
-    return 0
+    return status_command.run(options, _live_or_last(options))
 
 
 def stop(options: argparse.Namespace) -> int:
@@ -185,8 +184,8 @@ def _ask(options: argparse.Namespace, request: Request, patience: float) -> int:
     watched = watch(run)
     pid = watched.worker_pid()
     if pid is None:
-        state = watched.live_state()
-        raise UsageError(say("plain.not_running", run=run.id, request=request, state=state))
+        state, asked = say(f"state.{watched.live_state()}"), say(f"request.{request}")
+        raise UsageError(say("plain.not_running", run=run.id, request=asked, state=state))
     run.request(request)
     if not _gone_within(watched, patience):
         if request == "stop":
@@ -202,7 +201,7 @@ def _ask(options: argparse.Namespace, request: Request, patience: float) -> int:
     if options.json:
         print(report.as_json(report.status(watched)))
     elif watched.state.finished is not None:
-        print(say("plain.left", run=run.id, state=watched.state.finished.message))
+        print(say("plain.left", run=run.id, state=message_of(watched.state.finished)))
     else:
         print(died(watched))
     return 0
@@ -242,19 +241,6 @@ def _live(options: argparse.Namespace) -> RunDir:
 
 def _live_runs(options: argparse.Namespace) -> list[RunDir]:
     return [run for run in list_runs(runs_folder(options.runs)) if run.worker_pid() is not None]
-
-
-def _status_line(status: dict[str, Any]) -> str:
-    step = f"{status['step']}/{status['steps'] or '?'}"
-    parts = [status["run"], status["state"], step]
-    if status["samples_per_s"] and status["state"] == "training":
-        parts += [f"{fmt.rate(status['samples_per_s'])}/s", fmt.duration(status["eta_s"])]
-    if status["validation"]:
-        normalized = status["validation"]["normalized"]["value"]
-        parts.append(f"normalised {normalized * 100:.1f} %" if normalized is not None else "-")
-    if status["message"]:
-        parts.append(fmt.visible(status["message"]))
-    return "  ".join(parts)
 
 
 def _has_terminal() -> bool:

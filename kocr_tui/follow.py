@@ -8,6 +8,7 @@ from types import FrameType
 from core.errors import KocrError
 from core.events import (
     AnyEvent,
+    CertificateVoided,
     CheckpointSaved,
     DataOpened,
     Finished,
@@ -28,6 +29,7 @@ from core.events import (
 from core.run_state import RunWatch
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
+from kocr_tui.words import changes_in_words, last_word
 
 _POLL_SECONDS = 0.3
 _LINE_SECONDS = 5.0
@@ -60,7 +62,7 @@ def follow(watch: RunWatch) -> int:
 
 
 def _follow(watch: RunWatch, wake: threading.Event) -> int:
-    printer = _Printer()
+    printer = _Printer(watch.run.id)
     while True:
         alive = watch.worker_pid() is not None
         for event in watch.poll():
@@ -85,8 +87,9 @@ def died(watch: RunWatch) -> str:
 class _Printer:
     """Turns events into lines; what comes often is thinned to a line every few seconds."""
 
-    def __init__(self) -> None:
-        self._last_line = 0.0
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._line_at = 0.0
 
     def show(self, event: AnyEvent) -> None:
         line = self._line(event)
@@ -97,7 +100,9 @@ class _Printer:
         match event:
             case WorkerStarted():
                 return say(
-                    "plain.started", device=event.card, memory=fmt.size(event.capacity_bytes)
+                    "plain.started",
+                    device=fmt.visible(event.card),
+                    memory=fmt.size(event.capacity_bytes),
                 )
             case ModelOpened():
                 return say(
@@ -116,7 +121,7 @@ class _Printer:
             case RowSetAside():
                 return say(
                     "plain.row" if event.replaced_by is None else "plain.row_replaced",
-                    file=event.file,
+                    file=fmt.visible(event.file),
                     row=event.row,
                     reason=fmt.visible(event.reason),
                     taken=event.replaced_by,
@@ -138,16 +143,23 @@ class _Printer:
             case CheckpointSaved():
                 return say("plain.checkpoint", step=event.step, seconds=f"{event.seconds:.1f}")
             case Log():
-                return f"{event.level}: {fmt.visible(event.message)}"
+                return f"{say(f'level.{event.level}')}: {fmt.visible(event.message)}"
+            case CertificateVoided():
+                return say("story.voided", changes=changes_in_words(event.changes))
             case Finished():
-                return f"{event.state}: {fmt.visible(event.message)}"
+                return self._last_line(event)
             case _:
                 return None
 
+    def _last_line(self, event: Finished) -> str:
+        resumable = event.state in {"stopped", "aborted"}
+        hint = say("plain.resume", run=self._run_id) if resumable else ""
+        return "; ".join(filter(None, (last_word(event), hint)))
+
     def _due(self, event: AnyEvent) -> bool:
-        due = event.time - self._last_line >= _LINE_SECONDS
+        due = event.time - self._line_at >= _LINE_SECONDS
         if due:
-            self._last_line = event.time
+            self._line_at = event.time
         return due
 
     def _reading_line(self, event: Predicted) -> str | None:

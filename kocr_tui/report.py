@@ -1,6 +1,7 @@
 """What the commands tell programs: JSON objects with stable keys."""
 
 import json
+import sys
 from typing import Any
 
 import msgspec
@@ -54,5 +55,10 @@ def plain(value: msgspec.Struct | None) -> Any:
 
 
 def as_json(value: object) -> str:
-    """One line of JSON, Hangul as it is."""
-    return json.dumps(value, ensure_ascii=False)
+    """One line of JSON, Hangul as it is where standard output can show it."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text

@@ -10,6 +10,7 @@ from core.run_state import RunState
 from kocr_tui.plan_watch import NO_PLAN, PlanNews
 from kocr_tui.story import Line, line_of
 from kocr_tui.strings import say
+from kocr_tui.surroundings import Surroundings
 
 KEPT_LINES = 500
 ANSWER_SECONDS = 10.0
@@ -31,6 +32,8 @@ class Pulse:
     problems: tuple[str, ...] = ()
     plan: PlanNews = NO_PLAN
     others_bytes: int | None = None
+    newer_lines: int = 0
+    around: Surroundings = field(default_factory=Surroundings)
 
 
 @dataclass(frozen=True)

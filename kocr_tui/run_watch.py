@@ -19,6 +19,7 @@ from kocr_tui.plan_watch import PlanWatch
 from kocr_tui.run_row import RowMaker, RunRow
 from kocr_tui.run_view import Pulse, RunView
 from kocr_tui.strings import say
+from kocr_tui.surroundings import Lookout, ReadCards, no_cards
 
 RUN_SECONDS = 0.5
 FOLDER_SECONDS = 1.0
@@ -38,6 +39,7 @@ class RunFeed:
 
     def __init__(self, view: RunView) -> None:
         self.run = view.run
+        self._lookout = Lookout(view.run)
         self._watch = RunWatch(view.run)
         self._plan = PlanWatch(view.run)
         self._others = OthersOnCard()
@@ -47,14 +49,17 @@ class RunFeed:
         self._pulse = Pulse("queued")
         self._looked = False
 
-    def look(self) -> bool:
-        """Reads what is new; True where the screen should take it."""
+    def look(self, read_cards: ReadCards = no_cards) -> bool:
+        """Reads what is new; True where the screen should take it.
+
+        ``read_cards`` gives the cards that the run may be on, and is asked every few seconds.
+        """
         fresh: list[AnyEvent] = []
         hear = fresh.append
         if not self._looked and self._view is not None:
             hear = self._view.fold
         self._watch.catch_up(hear)
-        pulse = self._feel(hear)
+        pulse = self._feel(hear, read_cards)
         with self._lock:
             news = bool(fresh) or pulse != self._pulse or not self._looked
             self._events += fresh
@@ -76,7 +81,7 @@ class RunFeed:
             events, self._events = self._events, []
             return events, self._pulse
 
-    def _feel(self, hear: Callable[[AnyEvent], object]) -> Pulse:
+    def _feel(self, hear: Callable[[AnyEvent], object], read_cards: ReadCards) -> Pulse:
         watch = self._watch
         live = watch.live_state(hear)
         pid = watch.worker_pid()
@@ -90,15 +95,19 @@ class RunFeed:
             gone=not watch.run.path.is_dir(),
             log_tail=_tail(watch.run.log_file) if ended_badly else (),
             problems=tuple(watch.problems),
+            newer_lines=watch.newer_lines,
+            around=self._lookout.look(read_cards if self._on_card() else no_cards),
             plan=self._plan.read(),
             others_bytes=self._others.read(pid) if self._finds_what_fits() else None,
         )
 
+    def _on_card(self) -> bool:
+        worker = self._watch.state.worker
+        return worker is not None and worker.device == "cuda"
+
     def _finds_what_fits(self) -> bool:
         """Whether it matters who else is on the card."""
-        state = self._watch.state
-        on_card = state.worker is not None and state.worker.device == "cuda"
-        return on_card and state.training is None
+        return self._on_card() and self._watch.state.training is None
 
     def close(self) -> None:
         """Lets the card go."""
@@ -107,13 +116,13 @@ class RunFeed:
 
 def follow_run(feed: RunFeed, stop: threading.Event, post: Post) -> None:
     """Looks at a run twice a second until ``stop``."""
-    try:
-        while not stop.is_set():
-            if feed.look():
+    # A driver may take seconds to start, which the first look must not wait for.
+    feed.look()
+    post(RunNews())
+    with Monitor() as monitor, contextlib.closing(feed):
+        while not stop.wait(RUN_SECONDS):
+            if feed.look(monitor.cards):
                 post(RunNews())
-            stop.wait(RUN_SECONDS)
-    finally:
-        feed.close()
 
 
 def follow_folder(folder: Path, stop: threading.Event, post: Post) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from core.events import (
     AnyEvent,
+    CertificateVoided,
     CheckpointSaved,
     DataOpened,
     Finished,
@@ -22,6 +23,7 @@ from core.events import (
 )
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
+from kocr_tui.words import changes_in_words, last_word
 
 Level = Literal["info", "warning", "error"]
 
@@ -46,6 +48,9 @@ def line_of(event: AnyEvent) -> Line | None:
             key = "story.set_aside" if event.replaced_by is None else "story.replaced"
             text = say(key, file=file, row=event.row, reason=reason, taken=event.replaced_by)
             return Line(event.time, "warning", text)
+        case CertificateVoided():
+            text = say("story.voided", changes=changes_in_words(event.changes))
+            return Line(event.time, "warning", text)
         case RanOutOfMemory():
             text = say(
                 f"story.memory.{event.remedy}",
@@ -56,8 +61,7 @@ def line_of(event: AnyEvent) -> Line | None:
             return Line(event.time, "warning", text)
         case Finished():
             level: Level = "error" if event.state in {"failed", "died"} else "info"
-            text = say("story.finished", state=say(f"state.{event.state}"))
-            return Line(event.time, level, f"{text}: {fmt.visible(event.message)}")
+            return Line(event.time, level, last_word(event))
         case _:
             told = _plain(event)
             return None if told is None else Line(event.time, "info", told)

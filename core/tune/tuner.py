@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from core.errors import KocrError
-from core.events import Log, Planned, Setup, Tuned
+from core.events import CertificateVoided, Log, Planned, Setup, Tuned
 from core.hardware.nvml import Card, auto_card
 from core.model.load import open_config
 from core.planning import PlannedSetup, PlanReport
@@ -15,7 +15,8 @@ from core.train.job import Job, library_versions
 from core.tune.case import case_of_run
 from core.tune.certificate import (
     Certificate,
-    certificate_key,
+    changes_since,
+    grounds_of,
     read_certificate,
     shared_file,
     write_certificate,
@@ -36,7 +37,7 @@ def tune(job: Job) -> Certificate:
     """
     extremes = find_extremes(job.train_rows, job.validation_rows, job.processing.text.token_count)
     card = auto_card() if job.profile.device == "cuda" else None
-    key = certificate_key(
+    grounds = grounds_of(
         job.config,
         profile=job.profile,
         driver=card.driver_version if card is not None else None,
@@ -44,13 +45,18 @@ def tune(job: Job) -> Certificate:
         versions=library_versions(),
         extremes=extremes,
     )
-    files = (job.run.certificate_file, shared_file(key))
+    key, words = grounds.key, grounds.in_words()
+    own = job.run.certificate_file
+    if read_certificate(own, key) is None and (changes := changes_since(own, words)):
+        job.events.write(CertificateVoided(changes=changes))
+    files = (own, shared_file(key))
     known = (read_certificate(file, key) for file in files)
     certificate = next((one for one in known if one is not None), None)
     reused = certificate is not None
     if certificate is None:
         job.control.enter("tuning")
         certificate = _Tuning(job, extremes, card).run(key)
+    certificate = msgspec.structs.replace(certificate, proved_for=words)
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_certificate(file, certificate)

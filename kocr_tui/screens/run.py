@@ -18,7 +18,8 @@ from kocr_tui.run_watch import RunFeed, follow_run
 from kocr_tui.screens.controls import RunControls
 from kocr_tui.screens.training import TrainingView
 from kocr_tui.screens.tuning import TuningView
-from kocr_tui.widgets.run_header import Banner, RunHeader
+from kocr_tui.widgets.banner import Banner
+from kocr_tui.widgets.run_header import RunHeader
 
 
 class RunScreen(RunControls):

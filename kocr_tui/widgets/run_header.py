@@ -1,16 +1,13 @@
-"""Two lines over a run: which it is and how far it is, and what is wrong with it."""
+"""Two lines over a run: which it is and how far it is."""
 
 from textual.content import Content
 from textual.widgets import Static
 
-from core.events import FINAL_STATES
 from kocr_tui import format as fmt
 from kocr_tui.palette import STATE_MARKS
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
-
-LOW_TAIL = 1
 
 
 class RunHeader(Static):
@@ -66,67 +63,3 @@ def second_line(view: RunView, columns: int) -> Content:
     )
     drawn = fmt.bar(share, max(4, columns - fmt.width(left) - fmt.width(right)))
     return ink.line((left, ""), (drawn, "$success"), (right, ""))
-
-
-class Banner(Static):
-    """What is wrong, asked or over, and the key that helps; hidden when there is nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(markup=False)
-        self._shown: Content | None = None
-
-    def show(self, view: RunView) -> None:
-        """Draws where the lines differ; takes no room without any."""
-        rows = banner_lines(view, LOW_TAIL if self.screen.has_class("-low") else None)
-        content = ink.lines(rows) if rows else None
-        if content != self._shown:
-            self._shown = content
-            self.display = content is not None
-            self.update(content or "")
-
-
-def banner_lines(view: RunView, tail_lines: int | None = None) -> list[Content]:
-    """The lines, the most urgent first; of the worker's log at most ``tail_lines``."""
-    if view.pulse.gone:
-        return [ink.line(("✗ " + say("banner.gone", run=view.run_id), "bold $error"))]
-    rows = _end_lines(view, tail_lines)
-    if (asked := view.asked_line()) is not None:
-        rows.append(ink.line(("? " + asked, "bold $warning")))
-    if view.pulse.slow:
-        age = fmt.duration(view.pulse.heartbeat_age)
-        rows.append(
-            ink.line(("! " + say("banner.slow", age=age, pid=view.pulse.pid), "bold $warning"))
-        )
-    if view.pulse.problems:
-        problem = fmt.visible(view.pulse.problems[-1])
-        text = say("banner.problem", count=len(view.pulse.problems), problem=problem)
-        rows.append(ink.line(("! " + text, "$warning")))
-    return rows
-
-
-def _end_lines(view: RunView, tail_lines: int | None) -> list[Content]:
-    if view.live not in FINAL_STATES:
-        return []
-    finished, checkpoint = view.state.finished, view.state.checkpoint
-    kept = say("banner.kept", step=checkpoint.step) if checkpoint else say("banner.nothing_kept")
-    tail = [
-        ink.line(("  │ ", "$text-muted"), (fmt.visible(line), "$text-muted"))
-        for line in view.pulse.log_tail[-(tail_lines or 0) :]
-    ]
-    if view.live == "died":
-        age = (
-            fmt.duration(view.now - view.state.updated_at) if view.state.updated_at else fmt.NOTHING
-        )
-        return [
-            ink.line(("✗ " + say("banner.died", age=age), "bold $error")),
-            *tail,
-            Content("  " + say("banner.resume", kept=kept)),
-        ]
-    message = fmt.visible(finished.message) if finished else ""
-    if view.live == "failed":
-        said = ink.line((f"✗ {say('state.failed')}: {message}", "bold $error"))
-        return [said, *tail, Content("  " + say("banner.resume", kept=kept))]
-    if view.live == "done":
-        return [ink.line(("✓ " + say("banner.done"), "bold $success"), f" {message}")]
-    said = ink.line((f"■ {say(f'state.{view.live}')}: {message}", "bold $warning"))
-    return [said, Content("  " + say("banner.resume", kept=kept))]

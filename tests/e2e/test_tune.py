@@ -89,3 +89,17 @@ def test_another_setup_chosen_while_probing_is_proved_and_still_nothing_trains(
     chosen, rest = plans.read().setups
     assert (chosen.checkpointing, chosen.peak, chosen.chosen) == ("all", "measured", True)
     assert (rest.checkpointing, rest.chosen) == ("2", False)
+
+
+def test_a_resume_says_what_voided_the_certificate_and_proves_anew(fresh: Box) -> None:
+    assert fresh.kocr("tune", "-c", str(fresh.home / "run.toml"), "--json").returncode == 0
+    [run] = list_runs(fresh.runs)
+    config = run.config()
+    lora = msgspec.structs.replace(config.lora, rank=config.lora.rank + 1)
+    write_config(run.config_file, msgspec.structs.replace(config, lora=lora))
+    done = fresh.kocr("resume", run.id, "--headless")
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = f"no longer holds: lora.rank {config.lora.rank} → {lora.rank}"
+    [line] = [line for line in done.stdout.splitlines() if told in line]
+    assert done.stdout.index(line) < done.stdout.index("probe 1")
+    assert watch(run).state.voided is None

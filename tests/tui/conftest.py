@@ -1,8 +1,9 @@
 """What every test of the console needs: a fixed time zone and folders of its own."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,3 +22,20 @@ def _one_zone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def leave_room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets how much is free on every disk (bytes); at first there is plenty."""
+
+    def leave(free: int) -> None:
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr("kocr_tui.surroundings.disk_usage", lambda _path: usage)
+
+    leave(10**12)
+    return leave
+
+
+@pytest.fixture(autouse=True)
+def _much_room(leave_room: Callable[[int], None]) -> None:
+    """So that a full disk of the box under test is no news in its pictures."""

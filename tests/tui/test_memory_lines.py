@@ -40,7 +40,7 @@ def test_it_is_a_plain_line(
     remedy: Remedy, language: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use_language(language)
-    _Printer().show(ran_out(remedy))
+    _Printer("run").show(ran_out(remedy))
     [line] = capsys.readouterr().out.splitlines()
     assert "1234" in line
     assert "20.00 GiB" in line

@@ -339,7 +339,7 @@ def test_plain_lines_tell_planning_in_the_language_in_use(
     language: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use_language(language)
-    printer = _Printer()
+    printer = _Printer("run")
     printer.show(Planned(done=0, total=8))
     printer.show(Planned(done=3, total=8))
     assert capsys.readouterr().out == line
@@ -359,7 +359,7 @@ def test_plain_lines_tell_why_a_probe_ended_in_the_language_in_use(
     tuning.probe(story, 1)
     use_language(language)
     for event in story.run.events().poll():
-        _Printer().show(event)
+        _Printer("run").show(event)
     assert line in capsys.readouterr().out
 
 

@@ -12,7 +12,9 @@ from core.planning import PlanReport
 from core.profile import load_profile
 from core.tune.certificate import (
     Certificate,
-    certificate_key,
+    Grounds,
+    changes_since,
+    grounds_of,
     read_certificate,
     under,
     write_certificate,
@@ -36,7 +38,7 @@ SETUP = Setup(
 )
 
 
-def key(**other: Any) -> str:
+def grounds(**other: Any) -> Grounds:
     settings: dict[str, Any] = {
         "config": CONFIG,
         "profile": load_profile("rtx4090"),
@@ -45,7 +47,11 @@ def key(**other: Any) -> str:
         "versions": {"torch": "2.13.0"},
         "extremes": EXTREMES,
     } | other
-    return certificate_key(settings.pop("config"), **settings)
+    return grounds_of(settings.pop("config"), **settings)
+
+
+def key(**other: Any) -> str:
+    return grounds(**other).key
 
 
 def changed(section: str, **values: Any) -> RunConfig:
@@ -86,7 +92,7 @@ def test_what_memory_does_not_depend_on_leaves_it(config: RunConfig) -> None:
     assert key(config=config) == key()
 
 
-def test_one_on_file_is_taken_for_its_own_key_alone(tmp_path: Path) -> None:
+def certificate_of(found: Grounds) -> Certificate:
     report = PlanReport(
         model="m",
         profile="cpu",
@@ -97,9 +103,49 @@ def test_one_on_file_is_taken_for_its_own_key_alone(tmp_path: Path) -> None:
         probes=1,
         why=(),
     )
-    certificate = Certificate(
-        key=key(), setup=SETUP, probes=1, peak_bytes=1, limit_bytes=2, why=(), report=report
+    return Certificate(
+        key=found.key,
+        setup=SETUP,
+        probes=1,
+        peak_bytes=1,
+        limit_bytes=2,
+        why=(),
+        report=report,
+        proved_for=found.in_words(),
     )
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"profile": load_profile("rtx3090"), "limit_bytes": 2**33}, {"profile.name": "rtx3090"}),
+        ({"driver": "580.10"}, {"driver": "580.10"}),
+        ({"limit_bytes": 2**33}, {"limit_bytes": "8.00 GiB"}),
+        ({"versions": {"torch": "2.13.1"}}, {"versions.torch": "2.13.1"}),
+        ({"extremes": msgspec.structs.replace(EXTREMES, answer="원마트 (ONE)")}, {"extremes": ""}),
+        ({"config": changed("model", revision="abc")}, {"model.revision": "abc"}),
+        ({"config": changed("lora", rank=32)}, {"lora.rank": "32"}),
+    ],
+)
+def test_what_changed_since_is_told_by_name(
+    tmp_path: Path, other: dict[str, Any], told: dict[str, str]
+) -> None:
+    file = tmp_path / "certificate.json"
+    assert changes_since(file, grounds().in_words()) == ()
+    write_certificate(file, certificate_of(grounds()))
+    changes = changes_since(file, grounds(**other).in_words())
+    assert {change.name: change.now for change in changes} == told
+
+
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "certificate.json"
+    file.write_bytes(b"{")
+    [change] = changes_since(file, grounds().in_words())
+    assert change.name == "certificate"
+
+
+def test_one_on_file_is_taken_for_its_own_key_alone(tmp_path: Path) -> None:
+    certificate = certificate_of(grounds())
     file = tmp_path / "certificate.json"
     assert read_certificate(file, key()) is None
     write_certificate(file, certificate)

@@ -81,11 +81,13 @@ def test_kinds_and_keys_of_a_newer_version_are_passed_over(tmp_path: Path) -> No
     path.write_bytes(
         b'{"kind":"teleported","v":9,"seq":1,"time":1.0,"where":"here"}\n'
         b'{"kind":"state","v":2,"seq":2,"time":1.0,"state":"tuning","mood":"good"}\n'
+        b'{"kind":"state","v":2,"seq":3,"time":1.0,"state":"dreaming"}\n'
     )
     reader = EventReader(path)
     [event] = reader.poll()
     assert event == StateChanged(v=2, seq=2, time=1.0, state="tuning")
     assert reader.problems == []
+    assert reader.newer_lines == 3
 
 
 @settings(max_examples=200)

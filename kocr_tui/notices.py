@@ -1,0 +1,140 @@
+"""What is wrong with a run, asked of it or over, the most urgent first, and what to do."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import GpuLostError
+from core.events import FINAL_STATES, Finished
+from kocr_tui import format as fmt
+from kocr_tui.run_view import RunView
+from kocr_tui.strings import say
+from kocr_tui.words import changes_in_words, message_of
+
+Urgency = Literal["error", "warning", "success"]
+TOLD_STEPS = 20
+TOLD_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to know: a headline, lines that explain it, and what to do about it."""
+
+    urgency: Urgency
+    mark: str
+    text: str
+    detail: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+def notices(view: RunView) -> list[Notice]:
+    """All of them, the most urgent first; empty where there is nothing to say."""
+    if view.pulse.gone:
+        return [Notice("error", "✗", say("banner.gone", run=view.run_id))]
+    return [*_ends(view), *_dangers(view), *_requests(view), *_troubles(view)]
+
+
+def _ends(view: RunView) -> Iterator[Notice]:
+    if view.live not in FINAL_STATES:
+        return
+    finished, resume = view.state.finished, say("banner.resume", kept=_kept(view))
+    tail = tuple(map(fmt.visible, view.pulse.log_tail))
+    message = message_of(finished) if finished else ""
+    if view.live == "died":
+        updated = view.state.updated_at
+        age = fmt.duration(view.now - updated) if updated is not None else fmt.NOTHING
+        yield Notice("error", "✗", say("banner.died", age=age), tail, resume)
+    elif _gpu_lost(finished):
+        said = say("banner.gpu_lost", message=message)
+        yield Notice("error", "✗", said, tail, say("banner.gpu_lost_remedy", kept=_kept(view)))
+    elif view.live == "failed":
+        yield Notice("error", "✗", f"{say('state.failed')}: {message}", tail, resume)
+    elif view.live == "done":
+        yield Notice("success", "✓", f"{say('banner.done')} {message}")
+    else:
+        said = f"{say(f'state.{view.live}')}: {message}"
+        yield Notice("warning", "■", said, remedy=resume)
+
+
+def _kept(view: RunView) -> str:
+    checkpoint = view.state.checkpoint
+    return say("banner.kept", step=checkpoint.step) if checkpoint else say("banner.nothing_kept")
+
+
+def _gpu_lost(finished: Finished | None) -> bool:
+    return finished is not None and finished.exit_code == GpuLostError.exit_code
+
+
+def _dangers(view: RunView) -> Iterator[Notice]:
+    """What ends the run, or keeps it from going on."""
+    around = view.pulse.around
+    if around.lost_cards and view.live not in FINAL_STATES:
+        names = ", ".join(fmt.visible(name or say("card.unnamed")) for name in around.lost_cards)
+        remedy = say("banner.card_lost_remedy")
+        yield Notice("error", "✗", say("banner.card_lost", name=names), remedy=remedy)
+    disk = around.disk
+    if disk is not None and disk.is_full and view.live != "done":
+        sizes = {"free": fmt.size(disk.free_bytes), "needed": fmt.size(disk.checkpoint_bytes)}
+        remedy = say("banner.disk_remedy")
+        yield Notice("error", "✗", say("banner.disk_full", **sizes), remedy=remedy)
+    if around.config_problem and not around.newer_config:
+        said = say("banner.config", problem=fmt.visible(around.config_problem))
+        yield Notice("error", "✗", said, remedy=say("banner.config_remedy"))
+
+
+def _requests(view: RunView) -> Iterator[Notice]:
+    if (asked := view.asked_line()) is not None:
+        yield Notice("warning", "?", asked)
+    if view.pulse.slow:
+        said = say("banner.slow", age=fmt.duration(view.pulse.heartbeat_age), pid=view.pulse.pid)
+        yield Notice("warning", "!", said, remedy=say("banner.slow_remedy"))
+
+
+def _troubles(view: RunView) -> Iterator[Notice]:
+    """What the run lives with."""
+    state, around = view.state, view.pulse.around
+    if state.voided is not None:
+        said = say("banner.voided", changes=changes_in_words(state.voided.changes))
+        over = view.live in FINAL_STATES
+        remedy = say("banner.voided_resume" if over else "banner.voided_remedy")
+        yield Notice("warning", "!", said, remedy=remedy)
+    if _just_ran_out_of_memory(view):
+        yield _out_of_memory(view)
+    disk = around.disk
+    if disk is not None and not disk.is_full and view.live != "done":
+        key = "banner.disk_low" if disk.checkpoint_bytes else "banner.disk_low_first"
+        sizes = {"free": fmt.size(disk.free_bytes), "needed": fmt.size(disk.checkpoint_bytes)}
+        yield Notice("warning", "!", say(key, **sizes), remedy=say("banner.disk_remedy"))
+    if around.newer_config or view.pulse.newer_lines:
+        yield Notice("warning", "!", say("banner.newer"), remedy=say("banner.newer_remedy"))
+    if view.pulse.problems:
+        problem = fmt.visible(view.pulse.problems[-1])
+        said = say("banner.problem", count=len(view.pulse.problems), problem=problem)
+        yield Notice("warning", "!", said)
+
+
+def _just_ran_out_of_memory(view: RunView) -> bool:
+    """For 20 steps and five minutes, whichever takes longer, or until the run ends."""
+    event = view.state.out_of_memory
+    if event is None or view.live in FINAL_STATES:
+        return False
+    return view.state.step < event.step + TOLD_STEPS or view.now - event.time < TOLD_SECONDS
+
+
+def _out_of_memory(view: RunView) -> Notice:
+    event, count = view.state.out_of_memory, view.state.out_of_memory_count
+    assert event is not None
+    recovered = event.remedy != "wait" or view.state.step >= event.step
+    key = "banner.memory" if recovered else "banner.memory_waiting"
+    said = say(key, step=f"{event.step:,}", count=count)
+    waited = recovered and event.remedy == "wait"
+    remedy = (
+        ""
+        if waited
+        else say(
+            f"banner.memory_{event.remedy}",
+            before=f"{event.budget_before:,}",
+            after=f"{event.budget_after:,}",
+        )
+    )
+    return Notice("warning", "!", said, remedy=remedy)

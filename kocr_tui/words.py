@@ -1,0 +1,51 @@
+"""What an event says, in the language in use."""
+
+from core.events import Change, Finished
+from kocr_tui import format as fmt
+from kocr_tui.strings import say
+
+TOLD_CHANGES = 3
+# How core/train/worker.py and core/train/control.py put the ends that are no news.
+_USUAL_ENDS = {
+    "trained ": "finished.done",
+    "tuned; ": "finished.tuned",
+    "stopped on request": "finished.stopped",
+    "aborted on request": "finished.aborted",
+}
+
+
+def last_word(event: Finished) -> str:
+    """How a worker left: ``done: trained 24 steps``."""
+    message = message_of(event)
+    state = say(f"state.{event.state}")
+    return f"{state}: {message}" if message else state
+
+
+def message_of(event: Finished) -> str:
+    """What a worker said as it left; the usual ends in the language in use."""
+    for beginning, key in _USUAL_ENDS.items():
+        if event.message.startswith(beginning):
+            return say(key, steps=f"{event.step:,}")
+    return fmt.visible(event.message)
+
+
+def changes_in_words(changes: tuple[Change, ...]) -> str:
+    """``driver 570.86 → 580.10, other data``; of many changes the first few and their number."""
+    told = ", ".join(map(_change_in_words, changes[:TOLD_CHANGES]))
+    more = len(changes) - TOLD_CHANGES
+    return f"{told}, {say('changed.more', count=more)}" if more > 0 else told
+
+
+def _change_in_words(change: Change) -> str:
+    known = {
+        "certificate": "changed.certificate",
+        "extremes": "changed.data",
+        "profile.name": "changed.card",
+        "driver": "changed.driver",
+        "limit_bytes": "changed.memory",
+    }
+    first, _, rest = change.name.partition(".")
+    key = known.get(change.name, "changed.other")
+    name = rest if first == "versions" else change.name
+    before, now = fmt.visible(change.before or "–"), fmt.visible(change.now or "–")
+    return say(key, name=fmt.visible(name), before=before, now=now)

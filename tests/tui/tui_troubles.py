@@ -1,0 +1,34 @@
+"""What goes wrong with runs, for tests: events, a checkpoint's size, room on the disk."""
+
+from core.events import CertificateVoided, Change, RanOutOfMemory, Remedy
+from core.run_dir import RunDir
+
+GIB = 2**30
+
+
+def out_of_memory(step: int, remedy: Remedy = "halve") -> RanOutOfMemory:
+    return RanOutOfMemory(
+        step=step,
+        remedy=remedy,
+        budget_before=6208,
+        budget_after=3104,
+        peak_bytes=20 * GIB,
+        limit_bytes=21 * GIB,
+        message="CUDA out of memory",
+    )
+
+
+VOIDED = CertificateVoided(
+    changes=(
+        Change(name="driver", before="570.86", now="580.10"),
+        Change(name="versions.torch", before="2.12.0", now="2.13.0"),
+    )
+)
+
+
+def checkpoint_of(run: RunDir, size: int) -> None:
+    folder = run.checkpoints / "step-00000100"
+    folder.mkdir()
+    (folder / "weights").touch()
+    with (folder / "weights").open("r+b") as file:
+        file.truncate(size)
