@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from textual.content import Content
 from textual.message import Message
 
+from kocr_tui.card_reading import CardReading
 from kocr_tui.run_row import RunRow
 
 
@@ -32,6 +34,24 @@ class CardRead(Newest):
 
     line: str
     found: bool
+
+
+@dataclass
+class RunCardRead(Newest):
+    """The card that the watched run is on, or its share of the host."""
+
+    reading: CardReading
+
+
+@dataclass
+class PhotoRead(Message, bubble=False):
+    """A photo in half cells, or the line that says why it can't be shown.
+
+    ``key`` is its path, and the columns and rows that it was read for.
+    """
+
+    key: tuple[str, int, int]
+    picture: list[Content]
 
 
 @dataclass

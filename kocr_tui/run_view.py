@@ -13,6 +13,7 @@ from kocr_tui.strings import say
 from kocr_tui.surroundings import Surroundings
 
 KEPT_LINES = 500
+RECENT_STEPS = 64
 ANSWER_SECONDS = 10.0
 
 
@@ -57,6 +58,7 @@ class RunView:
     asked: Asked | None = None
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     line_count: int = 0
+    recent: deque[Step] = field(default_factory=lambda: deque(maxlen=RECENT_STEPS))
     _told_state: State | None = None
 
     @property
@@ -81,6 +83,7 @@ class RunView:
         """Folds one event in."""
         self.state.apply(event)
         if isinstance(event, Step):
+            self.recent.append(event)
             return
         if (line := line_of(event)) is not None and not self._is_routine(event):
             self.lines.append(line)

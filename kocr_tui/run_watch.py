@@ -125,20 +125,22 @@ def follow_run(feed: RunFeed, stop: threading.Event, post: Post) -> None:
                 post(RunNews())
 
 
-def follow_folder(folder: Path, stop: threading.Event, post: Post) -> None:
-    """Lists a folder's runs once a second until ``stop``; posts only lists that differ.
+def follow_folder(folder: Path, stop: threading.Event, seen: threading.Event, post: Post) -> None:
+    """Lists a folder's runs once a second until ``stop``, but not while ``seen`` is not set.
 
-    The first pass may read long files, so it posts what it has a few times a second.
+    It posts only lists that differ. The first pass may read long files, so it posts what it has a
+    few times a second.
     """
     makers: dict[str, RowMaker] = {}
     known: RunsListed | None = None
     while not stop.is_set():
-        runs = list_runs(folder)
-        makers = {run.id: makers.get(run.id) or RowMaker(run) for run in runs}
-        for listed in _listed(makers.values(), stop, in_parts=known is None):
-            if listed != known:
-                known = listed
-                post(listed)
+        if seen.is_set():
+            runs = list_runs(folder)
+            makers = {run.id: makers.get(run.id) or RowMaker(run) for run in runs}
+            for listed in _listed(makers.values(), stop, in_parts=known is None):
+                if listed != known:
+                    known = listed
+                    post(listed)
         stop.wait(FOLDER_SECONDS)
 
 
@@ -160,16 +162,20 @@ def _listed(
     yield RunsListed(tuple(rows))
 
 
-def follow_card(stop: threading.Event, post: Post) -> None:
-    """Reads the card every two seconds until ``stop``; posts only lines that differ."""
+def follow_card(stop: threading.Event, seen: threading.Event, post: Post) -> None:
+    """Reads the card every two seconds until ``stop``, but not while ``seen`` is not set.
+
+    It posts only lines that differ.
+    """
     known = ""
     with Monitor() as monitor:
         while not stop.is_set():
-            cards = monitor.cards()
-            line = "   ".join(map(card_line, cards)) if cards else say("home.no_card")
-            if line != known:
-                known = line
-                post(CardRead(line, bool(cards)))
+            if seen.is_set():
+                cards = monitor.cards()
+                line = "   ".join(map(card_line, cards)) if cards else say("home.no_card")
+                if line != known:
+                    known = line
+                    post(CardRead(line, bool(cards)))
             stop.wait(CARD_SECONDS)
 
 

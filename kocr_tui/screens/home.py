@@ -1,5 +1,6 @@
 """The list of runs, and the card above it."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -47,6 +48,7 @@ class HomeScreen(RunEdits):
         self._card = ""
         self._marks: set[str] = set()
         self._order: Order = "newest"
+        self._seen = threading.Event()
 
     def body(self) -> ComposeResult:
         with Horizontal(id="home-top"):
@@ -61,17 +63,27 @@ class HomeScreen(RunEdits):
     def on_mount(self) -> None:
         self.read_folder()
         self.read_card()
-        self.set_interval(5.0, self._show)
+        self._ageing = self.set_interval(5.0, self._show)
+
+    # Any message to a screen below another makes Textual send the upper one whole.
+    def on_screen_suspend(self) -> None:
+        self._seen.clear()
+        self._ageing.pause()
+
+    def on_screen_resume(self) -> None:
+        self._seen.set()
+        self._ageing.resume()
+        self._show()
 
     @work(thread=True, group="watch")
     def read_folder(self) -> None:
         """Lists the runs until the screen goes."""
-        follow_folder(self._runs, self.stopping, self.post_message)
+        follow_folder(self._runs, self.stopping, self._seen, self.post_message)
 
     @work(thread=True, group="card")
     def read_card(self) -> None:
         """Reads the card until the screen goes."""
-        follow_card(self.stopping, self.post_message)
+        follow_card(self.stopping, self._seen, self.post_message)
 
     @on(RunsListed)
     def take_rows(self, message: RunsListed) -> None:
@@ -85,13 +97,10 @@ class HomeScreen(RunEdits):
         self._card = message.line
         self._show()
 
-    def on_screen_resume(self) -> None:
-        self._show()
-
     @on(FilterLine.Changed)
     def _show(self) -> None:
         """Draws what is known, unless another screen lies above and would be sent again."""
-        if not self.is_current:
+        if not self.is_active:
             return
         self._write("#home-card", self._card)
         if self._rows is None:
@@ -216,7 +225,7 @@ class HomeScreen(RunEdits):
     @on(Launched)
     def launched(self, message: Launched) -> None:
         self._doing("")
-        if self.is_current:
+        if self.is_active:
             self.open_run(message.run_id)
 
     def say_launch_failed(self, message: LaunchFailed) -> None:

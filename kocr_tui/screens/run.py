@@ -12,14 +12,20 @@ from core.events import Request, State
 from core.run_dir import RunDir
 from core.run_state import config_or_none
 from kocr_tui.actions import RUN_VIEWS, Place, bindings_for
-from kocr_tui.messages import RunNews
+from kocr_tui.card_reading import Wanted
+from kocr_tui.card_watch import follow_run_card
+from kocr_tui.chart_window import ChartWindow
+from kocr_tui.messages import RunCardRead, RunNews
 from kocr_tui.run_view import Asked, RunView
 from kocr_tui.run_watch import RunFeed, follow_run
 from kocr_tui.screens.controls import RunControls
 from kocr_tui.screens.training import TrainingView
 from kocr_tui.screens.tuning import TuningView
+from kocr_tui.strings import say
 from kocr_tui.widgets.banner import Banner
+from kocr_tui.widgets.pane import Pane
 from kocr_tui.widgets.run_header import RunHeader
+from kocr_tui.widgets.samples import SamplesPane
 
 
 class RunScreen(RunControls):
@@ -44,16 +50,33 @@ class RunScreen(RunControls):
         yield Banner()
         with ContentSwitcher(initial="tuning", id="views"):
             yield TuningView(id="tuning")
-            yield TrainingView(id="training")
+            yield TrainingView("training")
 
     def on_mount(self) -> None:
         self.watch_run()
+        self.watch_card()
         self.set_interval(1.0, self._show)
 
     @work(thread=True, group="watch")
     def watch_run(self) -> None:
         """Reads the run's folder until the screen goes."""
         follow_run(self._feed, self.stopping, self.post_message)
+
+    @work(thread=True, group="card")
+    def watch_card(self) -> None:
+        """Reads the run's card, or its worker on the CPU, until the screen goes."""
+        follow_run_card(self._wanted_card, self.stopping, self.post_message)
+
+    def _wanted_card(self) -> Wanted | None:
+        worker = self.view.state.worker
+        if worker is None:
+            return None
+        return Wanted(self.view.pulse.pid, worker.device != "cpu", worker.card)
+
+    @on(RunCardRead)
+    def take_card(self, message: RunCardRead) -> None:
+        """Hands the card's figures to the panes that show them."""
+        self.query_one(TrainingView).show_card(message.reading)
 
     @on(RunNews)
     def take_news(self) -> None:
@@ -111,28 +134,71 @@ class RunScreen(RunControls):
 
     def action_switch_view(self) -> None:
         self._moved_on = True
-        if self.maximized:
-            self.minimize()
+        self._fill_with(None)
         switcher = self.query_one(ContentSwitcher)
         switcher.current = "tuning" if self.place == "training" else "training"
         self.call_after_refresh(self._show)
 
     def action_pane(self, number: int) -> None:
-        """Goes to a pane; the same number again, or one with no room, fills the screen."""
-        if self.place != "training":
+        """Shows or hides a pane; where one fills the screen, this one does instead."""
+        training = self.query_one(TrainingView)
+        pane = training.pane(number)
+        if self.maximized:
+            self._fill_with(None if self.maximized is pane else pane)
             return
-        pane = self.query_one(TrainingView).pane(number)
-        if self.maximized is pane:
+        if not training.toggle(number):
+            self.tell(say("pane.last"))
+        elif pane.display:
+            pane.focus()
+        elif pane.has_focus:
+            training.visible_panes()[0].focus()
+
+    def action_maximize(self) -> None:
+        """The pane in focus, or the first, on the whole screen, and back."""
+        panes = self.query_one(TrainingView).visible_panes()
+        chosen = next((pane for pane in panes if pane.has_focus), panes[0])
+        self._fill_with(None if self.maximized else chosen)
+
+    def _fill_with(self, pane: Pane | None) -> None:
+        """Shows one pane on the whole screen, or all that are not hidden."""
+        if self.maximized:
             self.minimize()
-        elif self.maximized or self.focused is pane or not pane.region.area:
+            self.query_one(TrainingView).show_panes()
+        if pane is not None:
+            pane.display = True
             self.maximize(pane, container=False)
             pane.focus()
-        else:
-            pane.focus()
+
+    def action_misses(self) -> None:
+        self.query_one(SamplesPane).switch_misses()
+
+    def action_previous_photo(self) -> None:
+        self.query_one(SamplesPane).move(-1)
+
+    def action_next_photo(self) -> None:
+        self.query_one(SamplesPane).move(1)
+
+    def action_log_scale(self) -> None:
+        self.query_one(TrainingView).switch_log_scale()
+
+    def action_zoom_in(self) -> None:
+        self.query_one(TrainingView).change_window(ChartWindow.zoomed_in)
+
+    def action_zoom_out(self) -> None:
+        self.query_one(TrainingView).change_window(ChartWindow.zoomed_out)
+
+    def action_pan_left(self) -> None:
+        self.query_one(TrainingView).change_window(ChartWindow.earlier)
+
+    def action_pan_right(self) -> None:
+        self.query_one(TrainingView).change_window(ChartWindow.later)
+
+    def action_whole_chart(self) -> None:
+        self.query_one(TrainingView).change_window(lambda _window, _last: ChartWindow())
 
     def action_back(self) -> None:
         if self.maximized:
-            self.minimize()
+            self._fill_with(None)
         else:
             self.dismiss()
 

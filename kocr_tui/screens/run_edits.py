@@ -81,7 +81,7 @@ class RunEdits(RunControls):
     def ask_to_delete(self, message: RunMeasured) -> None:
         """Asks about the run that was measured, unless the user has gone on from it."""
         run, row = self.chosen_run(), self.chosen_row()
-        if not self.is_current or run is None or row is None or run.id != message.run_id:
+        if not self.is_active or run is None or row is None or run.id != message.run_id:
             return
         question = say(
             "home.delete.question",

@@ -1,16 +1,19 @@
 """Validation accuracy with intervals: rolling against the baseline, or final beside it."""
 
+import math
+
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import Static
 
 from core.evaluate.text import Score, Scores
 from core.events import Validated
 from kocr_tui import format as fmt
+from kocr_tui.braille import Points
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
-from kocr_tui.widgets.chart import Chart, Points, decimate
+from kocr_tui.widgets.chart import Chart, decimate, within
+from kocr_tui.widgets.lines import Lines
 from kocr_tui.widgets.pane import Pane
 
 MEASURES = ("exact", "normalized", "similarity80")
@@ -23,7 +26,7 @@ class AccuracyPane(Pane):
     title_key = "accuracy.title"
 
     def compose(self) -> ComposeResult:
-        yield Static(say("pane.waiting"), id="accuracy-figures", markup=False)
+        yield Lines("accuracy-figures")
         yield Chart()
 
     def figures(self, view: RunView) -> object:
@@ -33,27 +36,43 @@ class AccuracyPane(Pane):
 
     def draw(self, view: RunView) -> None:
         self.set_title(_title(view))
-        self.query_one("#accuracy-figures", Static).update(
-            ink.lines([*_measure_lines(view, self.content_size.width), _last_line(view)])
-        )
+        rows = [*_measure_lines(view), _last_line(view, self.content_size.width)]
+        self.query_one("#accuracy-figures", Lines).show_rows(rows)
+
+    def chart_figures(self, view: RunView) -> object:
+        return self.window, view.state.step, self.figures(view)
+
+    def draw_chart(self, view: RunView) -> None:
         chart = self.query_one(Chart)
-        end = max(2.0, float(view.state.step))
+        start, end = self.window.span(view.state.step)
         chart.set_ylimits(0, 100)
         chart.set_yticks([0, 50, 100])
-        chart.draw_lines(self._chart_lines(view, end, chart.columns), end)
+        chart.draw_lines(self._chart_lines(view, start, end, chart.columns), end, start)
         best = view.state.best
         if best is not None and (value := _share(best)) is not None:
-            chart.mark(best.step, value, self.app.theme_variables["accent"])
+            chart.mark(best.step, value, "$accent")
 
-    def _chart_lines(self, view: RunView, end: float, columns: int) -> list[tuple[Points, str]]:
-        colours = self.app.theme_variables
+    def _chart_lines(
+        self, view: RunView, start: float, end: float, columns: int
+    ) -> list[tuple[Points, str]]:
         drawn: list[tuple[Points, str]] = []
         if (base := _share(view.state.baseline)) is not None:
-            drawn.append(([(0.0, base), (end, base)], colours["secondary"]))
+            drawn.append((_dashes(base, start, end, columns), "$secondary"))
         points = [(float(at.step), _share(at) or 0.0) for at in view.state.rolling]
         if points:
-            drawn.append((decimate(points, columns), colours["success"]))
+            thinned = decimate(within(points, start, end), columns)
+            drawn.append((thinned, "$success"))
         return drawn
+
+
+def _dashes(value: float, start: float, end: float, columns: int) -> Points:
+    """A level line with a gap of a cell after each, to tell it from a measured one."""
+    dot = (end - start) / max(1, columns * 2 - 1)
+    return [
+        (start + dot * (first + shift), value if shift < 2 else math.nan)
+        for first in range(0, columns * 2, 4)
+        for shift in range(3)
+    ]
 
 
 def _share(scores: Validated | None) -> float | None:
@@ -72,7 +91,7 @@ def _title(view: RunView) -> str:
     return ""
 
 
-def _measure_lines(view: RunView, columns: int) -> list[Content]:
+def _measure_lines(view: RunView) -> list[Content]:
     state = view.state
     newest = state.final or (state.rolling[-1] if state.rolling else None)
     if newest is None and state.baseline is None:
@@ -97,8 +116,8 @@ def _short(score: Score) -> str:
     return fmt.NOTHING if score.value is None else f"{score.value * 100:.1f}"
 
 
-def _last_line(view: RunView) -> Content:
-    """The best checkpoint's score, and the time that validation takes against its limit."""
+def _last_line(view: RunView, columns: int) -> Content:
+    """The best checkpoint, validation's share of the time, and, with room, the chart's legend."""
     state = view.state
     pieces: list[ink.Piece] = []
     if (best := state.best) is not None:
@@ -108,4 +127,9 @@ def _last_line(view: RunView) -> Content:
     if newest is not None and newest.share is not None and newest.share_limit is not None:
         used, limit = f"{newest.share * 100:.1f}", f"{newest.share_limit * 100:.0f}"
         pieces.append((say("accuracy.share", used=used, limit=limit), "$text-muted"))
-    return ink.line(*pieces)
+    legend: list[ink.Piece] = [
+        ("  ─", "$success"), (" " + say("measure.normalized"), "$text-muted"),
+        ("  ╌", "$secondary"), (" " + say("accuracy.base"), "$text-muted"),
+    ]  # fmt: skip
+    whole = ink.line(*pieces, *legend)
+    return whole if whole.cell_length <= columns else ink.line(*pieces)

@@ -1,9 +1,12 @@
 """What happened, line by line: state changes, checkpoints, rows set aside, warnings."""
 
 import time
+from typing import ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.widgets import RichLog
 
 from kocr_tui.run_view import KEPT_LINES, RunView
@@ -18,15 +21,32 @@ class LogPane(Pane):
 
     number = 6
     title_key = "log.title"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        ("up", "scroll_log('up')", ""),
+        ("down", "scroll_log('down')", ""),
+        ("pageup", "scroll_log('page_up')", ""),
+        ("pagedown", "scroll_log('page_down')", ""),
+        ("home", "scroll_log('home')", ""),
+        ("end", "scroll_log('end')", ""),
+    ]
 
     def __init__(self, widget_id: str) -> None:
         super().__init__(widget_id)
         self._written = 0
+        self._columns = 0
 
     def compose(self) -> ComposeResult:
         log = RichLog(max_lines=KEPT_LINES, min_width=1, wrap=True, highlight=False, markup=False)
         log.can_focus = False
         yield log
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Writes all lines again where they have another width to be wrapped at."""
+        if event.size.width != self._columns:
+            self._columns = event.size.width
+            self._written = 0
+            self.query_one(RichLog).clear()
+        self.call_after_refresh(self.redraw)
 
     def figures(self, view: RunView) -> object:
         return view.line_count
@@ -37,6 +57,10 @@ class LogPane(Pane):
         log = self.query_one(RichLog)
         for line in list(view.lines)[-fresh:] if fresh else []:
             log.write(log_text(line))
+
+    def action_scroll_log(self, to: str) -> None:
+        """Scrolls by ``up``, ``down``, ``page_up`` and so on, as a list does."""
+        getattr(self.query_one(RichLog), f"scroll_{to}")(animate=False)
 
 
 def log_text(line: Line) -> Text:

@@ -1,35 +1,30 @@
 """Two lines over a run: which it is and how far it is."""
 
 from textual.content import Content
-from textual.widgets import Static
 
 from kocr_tui import format as fmt
 from kocr_tui.palette import STATE_MARKS
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
+from kocr_tui.widgets.lines import Lines
 
 
-class RunHeader(Static):
+class RunHeader(Lines):
     """Run, state, profile and pixel budget; below, steps as a bar."""
 
     def __init__(self) -> None:
-        super().__init__(markup=False)
-        self._shown: Content | None = None
+        super().__init__()
         self._view: RunView | None = None
 
     def show(self, view: RunView) -> None:
         """Draws where the two lines differ from those on the screen."""
         self._view = view
-        room = self.content_size.width
-        content = ink.lines([first_line(view, room), second_line(view, room)])
-        if room and content != self._shown:
-            self._shown = content
-            self.update(content)
+        if room := self.content_size.width:
+            self.show_rows([first_line(view, room), second_line(view, room)])
 
     def on_resize(self) -> None:
         if self._view is not None:
-            self._shown = None
             self.show(self._view)
 
 

@@ -1,34 +1,43 @@
-"""The newest predictions against the truth, with the syllables that differ marked."""
+"""The newest predictions, or the worst misses, against the truth; beside them a photo."""
 
 import unicodedata
 from difflib import SequenceMatcher
 
+from textual import events
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Static
 
 from core.evaluate.text import SIMILAR
 from core.events import Prediction
 from kocr_tui import format as fmt
+from kocr_tui.prediction_list import PredictionList
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
+from kocr_tui.widgets.lines import Lines
 from kocr_tui.widgets.pane import Pane
+from kocr_tui.widgets.photo import Photo
 
 DIFFERS = "bold reverse"
 WIDE = 100
+CURSOR_COLUMNS = 2
 
 
 class SamplesPane(Pane):
-    """One line a prediction, the newest first: mark, truth, reply."""
+    """One line a prediction: mark, truth, reply; the photo of the one under the cursor."""
 
     number = 5
     title_key = "samples.title"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.list = PredictionList()
+
     def compose(self) -> ComposeResult:
-        with VerticalScroll(can_focus=False):
-            yield Static(say("pane.waiting"), id="samples-rows", markup=False)
+        with Horizontal():
+            yield SampleRows()
+            yield Photo()
 
     def figures(self, view: RunView) -> object:
         newest = view.state.predicted
@@ -36,14 +45,71 @@ class SamplesPane(Pane):
 
     def draw(self, view: RunView) -> None:
         newest = view.state.predicted
-        if newest is None:
-            self.query_one("#samples-rows", Static).update(say("pane.waiting"))
+        self.list.take(view.state.predictions)
+        self.set_title(self._detail(view))
+        rows = self.query_one(SampleRows)
+        if newest is None or not self.list.shown:
+            key = "pane.waiting" if newest is None else "samples.no_misses"
+            rows.show_rows([Content(say(key))])
+            self.query_one(Photo).show_photo("")
             return
+        rows.show_list(self.list)
+        self.query_one(Photo).show_photo(self.list.shown[self.list.cursor].image)
+
+    def switch_misses(self) -> None:
+        """Shows the worst misses instead of the newest predictions, or back."""
+        self.list.switch()
+        self.redraw()
+
+    def move(self, by: int) -> None:
+        """Moves the cursor down, or up where ``by`` is negative."""
+        self.list.move(by)
+        self.redraw()
+
+    def go_to(self, index: int) -> None:
+        """Moves the cursor to that row of the list."""
+        self.move(index - self.list.cursor)
+
+    def on_mouse_scroll_down(self) -> None:
+        self.move(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.move(-1)
+
+    def _detail(self, view: RunView) -> str:
+        if self.list.misses:
+            return say("samples.misses", kept=len(view.state.predictions))
+        newest = view.state.predicted
+        if newest is None:
+            return ""
         scope = say(f"scope.{newest.scope}")
-        self.set_title(say("samples.detail", scope=scope, done=newest.done, total=newest.total))
-        room = self.content_size.width - 1
-        rows = [prediction_line(one, room) for one in reversed(view.state.predictions)]
-        self.query_one("#samples-rows", Static).update(ink.lines(rows))
+        return say("samples.detail", scope=scope, done=newest.done, total=newest.total)
+
+
+class SampleRows(Lines):
+    """The part of the list around the cursor that there is room for."""
+
+    DEFAULT_CSS = "SampleRows { width: 1fr; height: 1fr; }"
+    _first = 0
+
+    def show_list(self, predictions: PredictionList) -> None:
+        """Draws the rows around the cursor."""
+        room = max(1, self.size.height)
+        last = max(0, len(predictions.shown) - room)
+        cursor = predictions.cursor
+        self._first = min(last, max(cursor - room + 1, min(self._first, cursor)))
+        part = predictions.shown[self._first : self._first + room]
+        self.show_rows(
+            [self._row(one, index == cursor) for index, one in enumerate(part, start=self._first)]
+        )
+
+    def _row(self, one: Prediction, chosen: bool) -> Content:
+        lead = ("▸ ", "bold $accent") if chosen else "  "
+        line = prediction_line(one, self.size.width - CURSOR_COLUMNS)
+        return ink.line(lead).append(line)
+
+    def on_click(self, event: events.Click) -> None:
+        self.query_ancestor(SamplesPane).go_to(self._first + event.y)
 
 
 def prediction_line(one: Prediction, columns: int) -> Content:

@@ -1,14 +1,17 @@
-"""How fast it goes, when it ends, and where the time of a sample goes."""
+"""How fast it goes, when epoch and run end, and where the time goes."""
+
+import math
+from collections.abc import Collection
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import Static
 
 from core.events import FINAL_STATES, Step
 from kocr_tui import format as fmt
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
+from kocr_tui.widgets.lines import Lines
 from kocr_tui.widgets.pane import Pane
 
 PARTS: tuple[tuple[str, str, str], ...] = (
@@ -16,31 +19,40 @@ PARTS: tuple[tuple[str, str, str], ...] = (
     ("vision", "▓", "$accent"),
     ("language", "▒", "$success"),
     ("optimizer", "░", "$secondary"),
+    ("validation", "▞", "$warning"),
+    ("checkpoint", "▚", "$error"),
 )
 
 
 class ThroughputPane(Pane):
-    """Samples a second and ETA; below, one bar split by part, and its legend."""
+    """Samples a second and ETA, the epoch, one bar split by part, and its legend."""
 
     number = 2
     title_key = "speed.title"
 
     def compose(self) -> ComposeResult:
-        yield Static(say("pane.waiting"), id="speed-figures", markup=False)
+        yield Lines("speed-figures")
 
     def figures(self, view: RunView) -> object:
         last = view.state.steps[-1] if view.state.steps else None
         return last, view.live
 
     def draw(self, view: RunView) -> None:
-        self.set_title(say("speed.per_sample"))
+        self.set_title(say("speed.split"))
+        figures = self.query_one(Lines)
         if not view.state.steps:
-            self.query_one("#speed-figures", Static).update(say("pane.waiting"))
+            figures.show_rows([Content(say("pane.waiting"))])
             return
-        last = view.state.steps[-1]
-        room = self.content_size.width
-        rows = [pace(last, view), split_bar(last, room), split_legend(last, room)]
-        self.query_one("#speed-figures", Static).update(ink.lines(rows))
+        last, room = view.state.steps[-1], self.content_size.width
+        spent = times(view.recent or [last])
+        figures.show_rows(
+            [
+                pace(last, view),
+                epoch_line(last, view, room),
+                split_bar(spent, room),
+                split_legend(spent, room),
+            ]
+        )
 
 
 def pace(step: Step, view: RunView) -> Content:
@@ -60,22 +72,51 @@ def pace(step: Step, view: RunView) -> Content:
     )
 
 
-def times(step: Step) -> list[float]:
-    """Milliseconds a sample, in the order of PARTS."""
-    return [
-        step.data_ms,
-        step.vision_ms,
-        step.forward_ms + step.backward_ms,
-        step.optimizer_ms,
-    ]
+def epoch_line(step: Step, view: RunView, columns: int) -> Content:
+    """``epoch 1.37/3   its end 21:10``, and tokens a second and utilisation where there is room."""
+    training = view.state.training
+    if training is None:
+        return Content("")
+    pieces: list[ink.Piece] = [
+        (say("speed.epoch") + " ", "$text-muted"), f"{step.epoch:.2f}/{training.epochs}"
+    ]  # fmt: skip
+    left = training.epochs - step.epoch
+    if view.live not in FINAL_STATES and view.live != "paused" and left > 0:
+        rest = step.eta_s * min(1.0, (math.floor(step.epoch) + 1 - step.epoch) / left)
+        end = fmt.clock_time(step.time + rest, view.now)
+        pieces += [
+            ("   " + say("speed.epoch_end") + " ", "$text-muted"),
+            f"{fmt.duration(rest)} → {end}",
+        ]
+    extra: list[ink.Piece] = ["   ", say("speed.tokens", tokens=f"{step.tokens_per_s:,.0f}")]
+    if step.utilisation is not None:
+        extra.append(f"   MFU {step.utilisation * 100:.0f} %")
+    whole = ink.line(*pieces, *extra)
+    return whole if whole.cell_length <= columns else ink.line(*pieces)
 
 
-def split_bar(step: Step, columns: int) -> Content:
+def times(steps: Collection[Step]) -> list[float]:
+    """Milliseconds a sample in the order of PARTS, the mean of these steps."""
+    sums = [0.0] * len(PARTS)
+    for step in steps:
+        spent = (
+            step.data_ms,
+            step.vision_ms,
+            step.forward_ms + step.backward_ms,
+            step.optimizer_ms,
+            step.validation_ms,
+            step.checkpoint_ms,
+        )
+        sums = [total + part for total, part in zip(sums, spent, strict=True)]
+    return [total / len(steps) for total in sums]
+
+
+def split_bar(spent: list[float], columns: int) -> Content:
     """One bar whose parts are as long as their times; the glyph tells them apart, too."""
-    total = sum(times(step)) or 1.0
+    total = sum(spent) or 1.0
     pieces: list[ink.Piece] = []
     drawn, reached = 0, 0.0
-    for (_name, glyph, style), part in zip(PARTS, times(step), strict=True):
+    for (_name, glyph, style), part in zip(PARTS, spent, strict=True):
         reached += part
         end = round(reached / total * columns)
         pieces.append((glyph * (end - drawn), style))
@@ -83,12 +124,19 @@ def split_bar(step: Step, columns: int) -> Content:
     return ink.line(*pieces)
 
 
-def split_legend(step: Step, columns: int) -> Content:
-    """``█data 2 ▓vision 31 ▒language 45 ░optimizer 3`` with short names where room is scarce."""
-    for names in ("part", "part_short"):
+def split_legend(spent: list[float], columns: int) -> Content:
+    """``█data 2 ▓vision 36 ▒language 56 …``: percent of the time, in as many words as fit."""
+    total = sum(spent) or 1.0
+    shares = [part / total * 100 for part in spent]
+    for names, least in (("part", 0.0), ("part", 0.5), ("part_short", 0.5)):
         pieces: list[ink.Piece] = []
-        for (name, glyph, style), part in zip(PARTS, times(step), strict=True):
-            pieces += [(glyph, style), (say(f"{names}.{name}"), "$text-muted"), f" {part:.0f} "]
+        for (name, glyph, style), share in zip(PARTS, shares, strict=True):
+            if share >= least:
+                pieces += [
+                    (glyph, style),
+                    (say(f"{names}.{name}"), "$text-muted"),
+                    f" {share:.0f} ",
+                ]
         legend = ink.line(*pieces)
         if legend.cell_length <= columns + 1:
             break

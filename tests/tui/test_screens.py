@@ -201,21 +201,6 @@ async def test_a_folder_that_disappears_is_said_to_be_gone(runs: Path) -> None:
         await until(pilot, shows(pilot, "No runs in"))
 
 
-async def test_digits_focus_and_fill_the_screen_with_a_pane(runs: Path) -> None:
-    story = training_story(runs)
-    app = app_of(runs, story.run.id)
-    async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, shows(pilot, "5 Truth"))
-        await pilot.press("5")
-        await until(pilot, lambda: app.focused is not None and app.focused.id == "pane-5")
-        await pilot.press("5")
-        await until(pilot, lambda: "3 Loss" not in screen_text(app))
-        await pilot.press("6")
-        await until(pilot, shows(pilot, "row set aside: train.jsonl row 7: [b]empty[/b] label"))
-        await pilot.press("escape")
-        await until(pilot, shows(pilot, "3 Loss"))
-
-
 async def test_detaching_says_that_the_run_goes_on(runs: Path) -> None:
     story = training_story(runs)
     with worker_of(story.run):
