@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.message import Message
 
 from kocr_tui.card_reading import CardReading
+from kocr_tui.comparison import Compared
 from kocr_tui.run_row import RunRow
 
 
@@ -26,6 +27,13 @@ class RunsListed(Newest):
 
     rows: tuple[RunRow, ...]
     unread: int = 0
+
+
+@dataclass
+class RunsCompared(Newest):
+    """The runs that are compared, in the order of their letters."""
+
+    runs: tuple[Compared, ...]
 
 
 @dataclass

@@ -1,0 +1,34 @@
+"""Run folders that differ in what a test compares."""
+
+from pathlib import Path
+from typing import Any
+
+from tui_story import EPOCH, Story
+
+from core import toml_file
+from core.config import RunConfig
+
+DAY = 86_400.0
+
+
+def story_with(runs: Path, name: str, day: int = 0, **sections: dict[str, Any]) -> Story:
+    """A run that is a day younger a ``day``, with these keys in its config."""
+    story = Story(runs, name, at=EPOCH + day * DAY)
+    document = toml_file.plain(story.run.config())
+    for section, keys in sections.items():
+        document.setdefault(section, {}).update(keys)
+    config = toml_file.convert(document, RunConfig, "test")
+    story.run.config_file.write_text(toml_file.encode(config), encoding="utf-8")
+    return story
+
+
+def trained(story: Story, right: int | None = 160, steps: int = 120) -> Story:
+    """Tunes and trains; with ``right``, ends with so many of 200 photos read right."""
+    story.start()
+    story.tune()
+    story.train(steps)
+    if right is not None:
+        story.validated(steps, "selection", 44, 64, best=True)
+        story.validated(steps, "final", right, 200)
+        story.finish("done", f"trained {steps} steps", steps)
+    return story
