@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingType, InvalidBinding
 
 from core.events import FINAL_STATES, State
 from kocr_tui.strings import say
@@ -21,9 +21,11 @@ HANGUL_KEYS = dict(
         strict=True,
     )
 )
-_LABELS = {
-    "question_mark": "?", "slash": "/", "escape": "esc", "enter": "↵", "space": "␣",
-    "plus": "+", "minus": "-", "left": "←", "right": "→", "up": "↑", "down": "↓",
+_WORDS = {
+    "question_mark": "?", "slash": "/", "escape": "esc", "plus": "+", "minus": "-",
+}  # fmt: skip
+_GLYPHS = _WORDS | {
+    "enter": "↵", "space": "␣", "left": "←", "right": "→", "up": "↑", "down": "↓",
 }  # fmt: skip
 
 
@@ -121,30 +123,56 @@ ACTIONS: tuple[Action, ...] = (
     Action("help", "question_mark", ("home", *RUN_VIEWS, "compare")),
     Action("help_in_form", "f1", ("new",), action="help"),
 )
+_SCREENS: tuple[tuple[Place, ...], ...] = (("home",), ("new",), RUN_VIEWS, ("compare",))
 _keys: dict[str, str] = {}
+_labels = _GLYPHS
 
 
 def use_keys(chosen: Mapping[str, str]) -> dict[str, str]:
-    """Takes the user's keys, action ids to comma lists of Textual's key names.
+    """Takes the user's keys, action ids to comma lists of keys: ``{"stop": "ctrl+x,S"}``.
 
-    Returns them as a keymap of Textual. Raises ValueError for an id that isn't an action's, and for
-    a key that means two things in one place.
+    Returns a keymap of Textual, empty where nothing was chosen. Raises ValueError for an id that
+    isn't an action's, for an empty list, and for a key that means two things on one screen.
     """
     known = {action.id for action in ACTIONS if action.id != "pane"}
     for name in chosen:
         if name not in known:
             raise ValueError(f"{name}: no such action; known: {', '.join(sorted(known))}")
     _keys.clear()
-    _keys.update(chosen)
-    for place in PLACES:
-        owners: dict[str, str] = {}
-        for action in actions_at(place):
+    try:
+        _keys.update((name, _long_names(name, keys)) for name, keys in chosen.items())
+        _refuse_clashes(chosen)
+    except ValueError:
+        _keys.clear()
+        raise
+    # All of them, since Textual drops whatever shares a key with a binding that is replaced.
+    return {one.id: _with_hangul(",".join(keys_of(one))) for one in ACTIONS if chosen}
+
+
+def _long_names(name: str, keys: str) -> str:
+    """Keys as Textual names them: ``question_mark`` for ``?``."""
+    try:
+        return ",".join(binding.key for binding in Binding.make_bindings([(keys, "")]))
+    except InvalidBinding as error:
+        raise ValueError(f"{name}: needs a key, or several between commas") from error
+
+
+def _refuse_clashes(chosen: Mapping[str, str]) -> None:
+    for places in _SCREENS:
+        owners: dict[str, Action] = {}
+        for action in (one for one in ACTIONS if set(places) & set(one.places)):
             for key in keys_of(action):
-                if key in owners:
-                    _keys.clear()
-                    raise ValueError(f"{action.id}: {key} is the key of {owners[key]} already")
-                owners[key] = action.id
-    return {name: _with_hangul(keys) for name, keys in chosen.items()}
+                other = owners.setdefault(key, action)
+                shared = set(other.places) & set(action.places)
+                if other is not action and (shared or {other.id, action.id} & set(chosen)):
+                    mine, its = (action, other) if action.id in chosen else (other, action)
+                    raise ValueError(f"{mine.id}: {key} is the key of {its.id} already")
+
+
+def use_ascii_labels(wanted: bool) -> None:
+    """Whether keys are labelled in ASCII, ``enter`` instead of ``↵``."""
+    global _labels  # noqa: PLW0603 - one console a process, as with the language
+    _labels = _WORDS if wanted else _GLYPHS
 
 
 def keys_of(action: Action) -> list[str]:
@@ -158,7 +186,7 @@ def key_label(action: Action) -> str:
         keys = action.keys.split(",")
         return f"{keys[0]}–{keys[-1]}"
     key = keys_of(action)[0]
-    return _LABELS.get(key, key.replace("ctrl+", "^"))
+    return _labels.get(key, key.replace("ctrl+", "^"))
 
 
 def actions_at(place: Place) -> list[Action]:

@@ -1,17 +1,25 @@
 """The console: themes, breakpoints and the first screens."""
 
+import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.command import CommandPalette
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from core.run_dir import find_run
-from kocr_tui.actions import actions_at
-from kocr_tui.palette import DARK, LIGHT
+from kocr_tui.actions import actions_at, key_label, use_ascii_labels, use_keys
+from kocr_tui.ascii import AsciiFilter
+from kocr_tui.no_color import StyledFilter
+from kocr_tui.palette import THEMES, choose_theme
 from kocr_tui.screens.base import BaseScreen
 from kocr_tui.screens.home import HomeScreen
+from kocr_tui.settings import Look
 from kocr_tui.strings import say, use_language
 
 
@@ -31,8 +39,9 @@ class ConsoleApp(App[str]):
         (160, "-wide"),
     ]
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (18, "-low"), (32, "-tall")]  # noqa: RUF012 - as above
-    ENABLE_COMMAND_PALETTE = True
-    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+p", "command_palette", "", show=False, priority=True, id="palette")
+    ]
 
     def __init__(
         self,
@@ -40,28 +49,46 @@ class ConsoleApp(App[str]):
         run_id: str | None = None,
         language: str | None = None,
         clock: Callable[[], float] = time.time,
+        look: Look | None = None,
     ) -> None:
-        use_language(language)
+        look = look or Look()
+        use_language(language or look.language)
+        use_ascii_labels(look.ascii)
         super().__init__()
         self._home = HomeScreen(runs, clock)
         self._run_id = run_id
-        for theme in (DARK, LIGHT):
+        self._keymap_of_user = use_keys(look.keys)
+        self._ascii = AsciiFilter(enabled=look.ascii)
+        self._styled = StyledFilter(enabled=self.no_color)
+        for theme in THEMES.values():
             self.register_theme(theme)
-        self.theme = DARK.name
+        self.theme = choose_theme(look.theme, self.console.color_system, os.environ).name
 
     def on_mount(self) -> None:
+        self.set_keymap(self._keymap_of_user)
         self.push_screen(self._home)
         if self._run_id is not None:
             self._home.open_run(self._run_id)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's filters between ours: what NO_COLOR needs before, ASCII after them."""
+        filters = [self._styled, *super().get_line_filters(), self._ascii]
+        return [one for one in filters if one.enabled]
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, CommandPalette):
+            self.push_screen(CommandPalette(placeholder=say("app.search")))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The actions of the place where the palette was opened, then the themes."""
         if isinstance(screen, BaseScreen):
             for action in actions_at(screen.place):
                 if action.applies(screen.live) and action.id not in {"pane", "palette"}:
-                    yield SystemCommand(action.title, action.help, _runner(screen, action.called))
-        for theme in (DARK, LIGHT):
-            yield SystemCommand(theme.name, "", _chooser(self, theme.name))
+                    title = f"{action.title_for(screen.live)}  ({key_label(action)})"
+                    yield SystemCommand(title, action.help, _runner(screen, action.called))
+        for name, theme in THEMES.items():
+            title = say("theme.title", name=say(f"theme.{name}"))
+            yield SystemCommand(title, say(f"theme.{name}_for"), _chooser(self, theme.name))
 
 
 def _runner(screen: BaseScreen, action: str) -> Callable[[], object]:
@@ -75,14 +102,19 @@ def _chooser(app: ConsoleApp, theme: str) -> Callable[[], None]:
     return choose
 
 
-def run_console(runs: Path, run_id: str | None = None, language: str | None = None) -> int:
+def run_console(
+    runs: Path,
+    run_id: str | None = None,
+    language: str | None = None,
+    look: Look | None = None,
+) -> int:
     """Runs the console on a folder of runs until the user leaves; returns the exit code.
 
     ``run_id`` (whole, or a unique start or end of it) opens that run. ``language`` is "ko" or
     "en", the environment's where it is None. Raises UsageError for an unknown run.
     """
     chosen = find_run(runs, run_id).id if run_id is not None else None
-    app = ConsoleApp(runs, chosen, language)
+    app = ConsoleApp(runs, chosen, language, look=look)
     left_running = app.run()
     if left_running is not None:
         print(say("app.detached", run=left_running))

@@ -10,6 +10,7 @@ from kocr_tui.option_types import (
     listed,
     one_of,
     photo_size,
+    port,
     positive,
 )
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 _EXIT_CODES = """\
 exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped on request (resumable), 4 GPU lost
-$KOCR_HOME holds runs, locks, caches and demo photos; $KOCR_CONFIG your own hardware profiles"""
+$KOCR_HOME holds runs, locks, caches and demo photos; $KOCR_CONFIG your own hardware profiles and
+console.toml (theme, ascii, language, keys)"""
+_THEMES = ("auto", "dark", "light", "contrast", "basic")
 _KINDS = ("store-names", "aihub-105", "aihub-81", "chat", "sharegpt", "messages")
 _WEIGHTS = ("bf16", "fp16", "fp32", "nf4")
 _TARGETS = ("attention", "language", "language+merger", "all")
@@ -41,11 +44,20 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(command="console", runs=None, lang=None)
+    parser.set_defaults(
+        command="console", runs=None, lang=None, theme=None, ascii=False, web=False, port=None
+    )
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     for each in (parser, common):
         each.add_argument("--runs", metavar="DIR", help="folder of runs (default: $KOCR_HOME/runs)")
         each.add_argument("--lang", choices=("ko", "en"), help="language (default: from LANG)")
+    _add_look(parser)
+    parser.add_argument(
+        "--web",
+        action="store_true",
+        help="the console in a browser: on 127.0.0.1 alone, at a secret address that it prints",
+    )
+    parser.add_argument("--port", type=port, help="port of --web (default: 8765)")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_demo(commands, common)
     _add_plan(commands, common)
@@ -73,6 +85,16 @@ def _add(
     return parser
 
 
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    """How the console looks that the command opens; over console.toml."""
+    keep = argparse.SUPPRESS
+    themes = "colours: %(choices)s (default: what suits the terminal)"
+    parser.add_argument("--theme", choices=_THEMES, default=keep, help=themes)
+    parser.add_argument(
+        "--ascii", action="store_true", default=keep, help="draw with ASCII characters alone"
+    )
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
 
@@ -81,6 +103,7 @@ def _add_watching(parser: argparse.ArgumentParser) -> None:
     watching = parser.add_mutually_exclusive_group()
     watching.add_argument("--detach", action="store_true", help="start it and return at once")
     watching.add_argument("--headless", action="store_true", help="plain lines, no console")
+    _add_look(parser)
 
 
 def _add_demo(commands: "Commands", common: _Parser) -> None:
@@ -297,5 +320,6 @@ def _add_run_commands(commands: "Commands", common: _Parser) -> None:
             parser.add_argument("--watch", action="store_true", help=watching)
         if name == "attach":
             parser.add_argument("--headless", action="store_true", help="plain lines, no console")
+            _add_look(parser)
         if name == "resume":
             _add_watching(parser)

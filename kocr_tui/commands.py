@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from core.config import read_config
 from core.errors import KocrError, UsageError
@@ -20,8 +21,11 @@ from kocr_tui import report, status_command
 from kocr_tui.follow import died, follow
 from kocr_tui.run_config import config_of_options, refuse_what_is_not_there
 from kocr_tui.status_command import line_of
-from kocr_tui.strings import say
+from kocr_tui.strings import say, use_language
 from kocr_tui.words import message_of
+
+if TYPE_CHECKING:
+    from kocr_tui.settings import Look
 
 Command = Callable[[argparse.Namespace], int]
 _STOP_SECONDS = 120.0
@@ -30,20 +34,25 @@ _POLL_SECONDS = 0.2
 
 
 def console(options: argparse.Namespace) -> int:
-    """The console on all runs."""
-    from kocr_tui.app import run_console
+    """The console on all runs, in the terminal or in a browser."""
+    look = _look(options)
+    if options.web:
+        from kocr_tui.web import serve
 
+        return serve(options)
     if not _has_terminal():
         raise UsageError("no terminal to draw on; `kocr-tui --help` lists commands that need none")
-    return run_console(runs_folder(options.runs), None, options.lang)
+    from kocr_tui.app import run_console
+
+    return run_console(runs_folder(options.runs), look=look)
 
 
 def demo(options: argparse.Namespace) -> int:
     """The whole main job on made signs; its last line is one JSON object."""
-    started = time.monotonic()
+    started, look = time.monotonic(), _look(options)
     print(say("plain.demo"), flush=True)
     run = create_run(runs_folder(options.runs), prepare_demo())
-    code = _start(run, options)
+    code = _start(run, options, look)
     watched = watch(run)
     if watched.state.final is not None:
         print(report.as_json(report.outcome(watched, time.monotonic() - started)))
@@ -66,18 +75,19 @@ def tune(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Starts a new run from a TOML file, from options, or from both."""
+    look = _look(options)
     run = create_run(runs_folder(options.runs), config_of_options(options))
-    return _start(run, options)
+    return _start(run, options, look)
 
 
 def resume(options: argparse.Namespace) -> int:
     """Starts a worker on a run that has ended before its last step."""
-    run = _named_or_last(options)
+    look, run = _look(options), _named_or_last(options)
     run.config()
     if watch(run).live_state() == "done":
         state, request = say("state.done"), say("action.resume.title")
         raise UsageError(say("plain.not_running", run=run.id, request=request, state=state))
-    return _start(run, options)
+    return _start(run, options, look)
 
 
 def attach(options: argparse.Namespace) -> int:
@@ -85,7 +95,7 @@ def attach(options: argparse.Namespace) -> int:
     run = _live_or_last(options)
     watched = watch(run)
     if _has_terminal() and not options.headless:
-        return _open_console(run, options)
+        return _open_console(run, _look(options))
     if watched.worker_pid() is None:
         print(line_of(watched))
         return 0
@@ -161,7 +171,16 @@ def doctor(options: argparse.Namespace) -> int:
     return 1 if any(finding.state == "failure" for finding in findings) else 0
 
 
-def _start(run: RunDir, options: argparse.Namespace) -> int:
+def _look(options: argparse.Namespace) -> "Look":
+    """How a console is to look; before anything is started, since console.toml may be wrong."""
+    from kocr_tui.settings import look_of
+
+    look = look_of(options.theme, options.ascii, options.lang)
+    use_language(look.language)
+    return look
+
+
+def _start(run: RunDir, options: argparse.Namespace, look: "Look") -> int:
     """Launches the worker and shows it as the options and the terminal allow."""
     watched = watch(run)
     launch(run)
@@ -169,14 +188,14 @@ def _start(run: RunDir, options: argparse.Namespace) -> int:
     if options.detach:
         return 0
     if _has_terminal() and not options.headless:
-        return _open_console(run, options)
+        return _open_console(run, look)
     return follow(watched)
 
 
-def _open_console(run: RunDir, options: argparse.Namespace) -> int:
+def _open_console(run: RunDir, look: "Look") -> int:
     from kocr_tui.app import run_console
 
-    return run_console(run.path.parent, run.id, options.lang)
+    return run_console(run.path.parent, run.id, look=look)
 
 
 def _ask(options: argparse.Namespace, request: Request, patience: float) -> int:
@@ -244,4 +263,5 @@ def _live_runs(options: argparse.Namespace) -> list[RunDir]:
 
 
 def _has_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether there is a terminal, or a browser that stands for one."""
+    return "TEXTUAL_DRIVER" in os.environ or (sys.stdin.isatty() and sys.stdout.isatty())

@@ -105,3 +105,11 @@ class ChangeFailed(Message):
     """A run could not be renamed or deleted, and why."""
 
     reason: str
+
+
+@dataclass
+class TextSaved(Message):
+    """What to tell about text that was to be written to a file."""
+
+    told: str
+    failed: bool

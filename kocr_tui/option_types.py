@@ -17,6 +17,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A TCP port that a user may open: 1024 to 65535."""
+    if not text.isdecimal() or not 1024 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"needs a number from 1024 to 65535, not {text!r}")
+    return int(text)
+
+
 def positive(text: str) -> float:
     """A finite number above 0."""
     try:

@@ -1,6 +1,8 @@
 """What every screen has: a key bar, help, a line for terminals too small, and launching."""
 
+import os
 import threading
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.css.query import NoMatches
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
@@ -17,11 +20,15 @@ from core.errors import KocrError
 from core.events import State
 from core.launch import launch, prepare_demo
 from core.run_dir import RunDir, create_run
+from kocr_tui import format as fmt
 from kocr_tui.actions import ACTIONS, Place
-from kocr_tui.messages import Launched, LaunchFailed
+from kocr_tui.messages import Launched, LaunchFailed, TextSaved
+from kocr_tui.plain_text import text_of
 from kocr_tui.screens.help import HelpScreen
 from kocr_tui.strings import say
+from kocr_tui.text_file import save_text
 from kocr_tui.widgets.key_bar import KeyBar
+from kocr_tui.widgets.pane import Pane
 
 
 class TooSmall(Static):
@@ -86,6 +93,36 @@ class BaseScreen(Screen[str]):
 
     def action_redraw(self) -> None:
         self.app.refresh(layout=True)
+
+    def in_focus(self) -> Widget:
+        """What copying and saving are about: the pane or widget in focus, or all of the screen."""
+        focused = self.maximized or self.focused
+        if focused is None or focused not in self.focus_chain:
+            return self
+        panes = [one for one in focused.ancestors_with_self if isinstance(one, Pane)]
+        return panes[0] if panes else focused
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(text_of(self.in_focus()))
+        self.tell(say("copy.done_tmux" if os.environ.get("TMUX") else "copy.done"))
+
+    def action_save_text(self) -> None:
+        self.save(text_of(self.in_focus()))
+
+    @work(thread=True, group="save")
+    def save(self, text: str) -> None:
+        """Writes the text to a new file and tells which."""
+        try:
+            path = save_text(text, self.place, time.time())
+        except KocrError as error:
+            self.post_message(TextSaved(str(error), failed=True))
+        else:
+            self.post_message(TextSaved(say("copy.saved", path=path), failed=False))
+
+    @on(TextSaved)
+    def say_saved(self, message: TextSaved) -> None:
+        """Names the file, or says why there is none."""
+        self.tell(fmt.visible(message.told), error=message.failed)
 
     @work(thread=True, group="launch")
     def launch_run(self, run: RunDir) -> None:

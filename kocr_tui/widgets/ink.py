@@ -2,11 +2,11 @@
 
 from textual.content import Content
 
-Piece = str | tuple[str, str]
+Piece = str | tuple[str, str] | Content
 
 
 def line(*pieces: Piece) -> Content:
-    """One line from pieces that are plain text or (text, style)."""
+    """One line from pieces: plain text, (text, style), or lines made before."""
     return Content.assemble(*pieces)
 
 

@@ -85,6 +85,7 @@ async def test_the_compact_training_screen_shows_everything_without_scrolling(ru
             await until(pilot, shows(pilot, "✗   0 교보문고", "no reply", "last 200 photos"))
 
 
+@pytest.mark.action("stop")
 @pytest.mark.parametrize("key", ["s", "ㄴ"])
 async def test_stop_asks_once_and_shows_asked_until_the_worker_answers(
     runs: Path, key: str
@@ -106,6 +107,7 @@ async def test_stop_asks_once_and_shows_asked_until_the_worker_answers(
             await until(pilot, lambda: "asked, waiting" not in screen_text(app))
 
 
+@pytest.mark.action("abort")
 async def test_abort_says_what_is_kept_and_no_means_no(runs: Path) -> None:
     story = training_story(runs)
     with worker_of(story.run):
@@ -119,6 +121,7 @@ async def test_abort_says_what_is_kept_and_no_means_no(runs: Path) -> None:
             assert story.run.pending_request() is None
 
 
+@pytest.mark.action("checkpoint")
 async def test_a_late_answer_is_said_to_be_late(runs: Path) -> None:
     story = training_story(runs)
     now = [EPOCH]
@@ -142,6 +145,7 @@ async def test_a_request_without_a_worker_is_not_written(runs: Path) -> None:
         assert story.run.pending_request() is None
 
 
+@pytest.mark.action("resume")
 async def test_a_died_run_shows_its_log_and_resumes(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +234,7 @@ async def test_help_names_the_keys_of_where_one_is(runs: Path) -> None:
         await until(pilot, lambda: isinstance(app.screen, HomeScreen))
 
 
+@pytest.mark.action("new_run", "start")
 async def test_the_form_gives_reasons_and_starts_a_run(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +266,7 @@ async def test_the_form_gives_reasons_and_starts_a_run(
     assert config.tune.max_pixels is None
 
 
+@pytest.mark.action("demo")
 async def test_a_demo_that_cannot_be_made_says_why(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

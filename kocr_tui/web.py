@@ -1,0 +1,72 @@
+"""The console in a browser: a server on the loopback address, a console for every visit."""
+
+import argparse
+import platform
+import secrets
+import shlex
+import sys
+
+from aiohttp import web
+from textual_serve.server import Server
+
+from core.errors import UsageError
+from kocr_tui.strings import say
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 8765
+
+
+class ConsoleServer(Server):  # type: ignore[misc]
+    """textual-serve below a secret path, since every user of the box can open a loopback port."""
+
+    def __init__(self, command: str, port: int) -> None:
+        super().__init__(command, host=HOST, port=port, title="kocr-tui")
+        self.secret = secrets.token_urlsafe(24)
+
+    @property
+    def address(self) -> str:
+        """What to type into the browser."""
+        return f"http://{self.host}:{self.port}/{self.secret}/"
+
+    async def _make_app(self) -> web.Application:
+        outer = web.Application()
+        outer.add_subapp(f"/{self.secret}", await super()._make_app())
+        return outer
+
+    async def on_startup(self, app: web.Application) -> None:
+        """Says nothing: the address is told once somebody listens there."""
+
+    def listen(self) -> None:
+        """Serves until Ctrl+C or SIGTERM; no request is logged, since its path is the secret."""
+        web.run_app(
+            self._make_app(),
+            host=self.host,
+            port=self.port,
+            print=lambda _line: self._tell(),
+            access_log=None,
+        )
+
+    def _tell(self) -> None:
+        print(say("web.address", url=self.address))
+        print(say("web.tunnel", port=self.port, machine=platform.node()))
+        print(say("web.secret"), flush=True)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serves the console until Ctrl+C; raises UsageError where the port can't be opened."""
+    port = options.port or DEFAULT_PORT
+    server = ConsoleServer(shlex.join(console_command(options)), port)
+    try:
+        server.listen()
+    except OSError as error:
+        raise UsageError(say("web.taken", port=port, reason=error.strerror)) from error
+    return 0
+
+
+def console_command(options: argparse.Namespace) -> list[str]:
+    """The command of one console, with the options that this one was given."""
+    command = [sys.executable, "-m", "kocr_tui.cli"]
+    for name in ("runs", "lang", "theme"):
+        if (value := getattr(options, name)) is not None:
+            command += [f"--{name}", value]
+    return command + (["--ascii"] if options.ascii else [])
