@@ -3,18 +3,20 @@
 import contextlib
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
 from core.config import RunConfig, read_config
-from core.errors import KocrError, UsageError
+from core.errors import KocrError, StoppedError, UsageError
 from core.planning import PlanReport, PlanRequest
 from core.run_dir import RunDir, home
 
@@ -22,6 +24,9 @@ READY_VARIABLE = "KOCR_READY_FD"
 TUNE_ONLY = "--tune-only"
 PLANNER = (sys.executable, "-P", "-m", "core.tune.planner")
 _PROGRESS = re.compile(r"(\d+) (\d+) ?(.*)")
+# How soon a program that says nothing is ended once nobody wants its answer.
+_STOP_SECONDS = 0.1
+_LOW_PRIORITY = 10
 # A waiting OpenMP thread that spins starves everyone who shares its core, loaders included.
 _DEFAULTS = {
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -116,48 +121,90 @@ def plan(
     request: PlanRequest,
     tell: Callable[[int, int, str], None],
     command: Sequence[str] = PLANNER,
+    stop: threading.Event | None = None,
 ) -> PlanReport:
     """Has the planner answer ``request`` in a process of its own; takes seconds to minutes.
 
     ``tell`` hears how many steps are done, how many there are, and which is next. ``command`` gets
     the request's file and the report's. Raises UsageError or KocrError with the planner's last
-    line, and ends it on Ctrl-C.
+    line, and StoppedError once ``stop`` is set; that and Ctrl-C end the planner.
     """
     with tempfile.TemporaryDirectory(prefix="kocr-plan-") as folder:
-        asked, answer, errors = (Path(folder) / name for name in ("request", "report", "errors"))
+        asked, answer = (Path(folder) / name for name in ("request", "report"))
         asked.write_bytes(msgspec.json.encode(request))
-        with errors.open("wb") as file:
-            code = _run_planner([*command, str(asked), str(answer)], file, tell)
-        if code != 0 or not answer.exists():
-            lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            reason = lines[-1] if lines else f"the planner ended with code {code} and no word"
-            raise (UsageError if code == UsageError.exit_code else KocrError)(reason)
+        run_told([*command, str(asked), str(answer)], tell, stop, called="the planner")
+        if not answer.exists():
+            raise KocrError("the planner ended with code 0 and no word")
         return msgspec.json.decode(answer.read_bytes(), type=PlanReport)
 
 
-def _run_planner(
-    command: list[str], errors: BinaryIO, tell: Callable[[int, int, str], None]
+def run_told(
+    command: Sequence[str],
+    tell: Callable[[int, int, str], None],
+    stop: threading.Event | None,
+    *,
+    called: str,
+) -> None:
+    """Runs a program that tells its progress in lines of ``DONE TOTAL WORDS``, and waits for it.
+
+    It leads a process group of its own, all of which ends when ``stop`` is set or anything is
+    raised. Raises StoppedError for the former, UsageError or KocrError with its last line of
+    standard error, or as the program ``called`` so, where it fails.
+    """
+    with tempfile.TemporaryFile() as errors:
+        code = _run_group(list(command), errors, tell, stop)
+        if code == 0:
+            return
+        errors.seek(0)
+        lines = errors.read().decode("utf-8", errors="replace").strip().splitlines()
+    reason = lines[-1] if lines else f"{called} ended with code {code} and no word"
+    raise (UsageError if code == UsageError.exit_code else KocrError)(reason)
+
+
+def _run_group(
+    command: list[str],
+    errors: IO[bytes],
+    tell: Callable[[int, int, str], None],
+    stop: threading.Event | None,
 ) -> int:
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=errors,
-        encoding="utf-8",
-        errors="replace",
         env=_environment(),
         process_group=0,
-    ) as planner:
-        assert planner.stdout is not None
+    ) as process:
+        assert process.stdout is not None
+        if stop is not None:
+            # What is asked in passing must not slow a run that trains beside it.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PGRP, process.pid, _LOW_PRIORITY)
         try:
-            for line in planner.stdout:
+            for line in _lines(process.stdout, stop):
                 if (told := _PROGRESS.fullmatch(line.strip())) is not None:
                     tell(int(told[1]), int(told[2]), told[3])
-            return planner.wait()
+            return process.wait()
         except BaseException:
-            # The planner's helpers wait for work and would outlive it, so all of its group end.
-            os.killpg(planner.pid, signal.SIGTERM)
+            # Its helpers wait for work and would outlive it, so all of its group end.
+            os.killpg(process.pid, signal.SIGTERM)
             raise
+
+
+def _lines(pipe: IO[bytes], stop: threading.Event | None) -> Iterator[str]:
+    """The lines that come through a pipe until it ends; raises StoppedError once told to stop."""
+    pending = b""
+    while True:
+        if stop is not None and stop.is_set():
+            raise StoppedError("no longer wanted")
+        if not select.select([pipe], [], [], None if stop is None else _STOP_SECONDS)[0]:
+            continue
+        read = os.read(pipe.fileno(), 65_536)
+        *whole, pending = (pending + read).split(b"\n")
+        yield from (line.decode("utf-8", errors="replace") for line in whole)
+        if not read:
+            yield pending.decode("utf-8", errors="replace")
+            return
 
 
 def _environment() -> dict[str, str]:

@@ -7,6 +7,9 @@ from textual.message import Message
 
 from kocr_tui.card_reading import CardReading
 from kocr_tui.comparison import Compared
+from kocr_tui.data_audit import RowsState
+from kocr_tui.live_plan import PlanState
+from kocr_tui.model_list import KnownModel
 from kocr_tui.run_row import RunRow
 
 
@@ -113,3 +116,43 @@ class TextSaved(Message):
 
     told: str
     failed: bool
+
+
+@dataclass
+class PlanNews(Newest):
+    """Where the plan of the form's choices stands."""
+
+    state: PlanState
+
+
+@dataclass
+class RowsNews(Message, bubble=False):
+    """Where the look at a file of rows stands."""
+
+    state: RowsState
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, RowsNews) and message.state.path == self.state.path
+
+
+@dataclass
+class CardNamed(Newest):
+    """One line about the card that ``auto`` stands for."""
+
+    line: str
+
+
+@dataclass
+class ModelsFound(Newest):
+    """The models that a run could begin from."""
+
+    models: tuple[KnownModel, ...]
+
+
+@dataclass
+class ConfigSaved(Message, bubble=False):
+    """A config was written to a file, or ``reason`` says why not."""
+
+    path: str
+    reason: str | None = None
+    exists: bool = False

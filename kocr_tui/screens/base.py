@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -130,14 +131,17 @@ class BaseScreen(Screen[str]):
         self._launch(run)
 
     @work(thread=True, group="launch")
-    def launch_config(self, runs: Path, config: RunConfig) -> None:
-        """Makes a run in the folder ``runs`` and starts a worker on it."""
+    def launch_config(self, runs: Path, config: RunConfig, tune_only: bool = False) -> None:
+        """Makes a run in the folder ``runs`` and starts a worker on it.
+
+        With ``tune_only`` the worker leaves once it knows what fits.
+        """
         try:
             run = create_run(runs, config)
         except KocrError as error:
             self.post_message(LaunchFailed(str(error)))
             return
-        self._launch(run)
+        self._launch(run, tune_only=tune_only)
 
     @work(thread=True, group="launch")
     def launch_demo(self, runs: Path) -> None:
@@ -151,9 +155,10 @@ class BaseScreen(Screen[str]):
         if not worker.is_cancelled:
             self._launch(run)
 
-    def _launch(self, run: RunDir) -> None:
+    def _launch(self, run: RunDir, *, tune_only: bool = False) -> None:
+        start = partial(launch, tune_only=True) if tune_only else launch
         try:
-            launch(run)
+            start(run)
         except KocrError as error:
             self.post_message(LaunchFailed(str(error)))
         except OSError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from plan_reports import PROVED
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +18,13 @@ def _one_zone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def _planned_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form that is opened in passing must not start a planner, which takes seconds."""
+    monkeypatch.setattr("core.launch.plan", lambda *_asked, **_options: PROVED)
+    monkeypatch.setattr("kocr_tui.live_plan.SETTLE_SECONDS", 0.05)
 
 
 @pytest.fixture

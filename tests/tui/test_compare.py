@@ -73,6 +73,7 @@ async def test_a_live_run_moves_on(runs: Path) -> None:
             await until(pilot, shows(pilot, "31/400"))
 
 
+@pytest.mark.action("measure")
 async def test_m_goes_through_the_measures(runs: Path) -> None:
     app = app_of(runs)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:

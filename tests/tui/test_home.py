@@ -99,6 +99,7 @@ async def test_long_names_are_cut_in_the_middle(runs: Path) -> None:
         await until(pilot, shows(pilot, "signs-2b-r16-lr1e-4-1", "signs-2b-r16-lr1e-4-2"))
 
 
+@pytest.mark.action("filter")
 @both_sizes
 async def test_a_filter_is_typed_kept_and_cleared(
     runs: Path, three: list[Story], size: tuple[int, int]
@@ -136,6 +137,7 @@ async def test_a_filter_finds_hangul_typed_in_another_form_and_can_find_nothing(
         await until(pilot, shows(pilot, "gabang", "나비"))
 
 
+@pytest.mark.action("sort")
 @both_sizes
 async def test_sorting_goes_through_the_orders_and_keeps_the_cursor_on_its_run(
     runs: Path, three: list[Story], size: tuple[int, int]
@@ -173,6 +175,7 @@ async def test_sorting_a_long_list_does_not_scroll_away(runs: Path) -> None:
         assert table.scroll_offset.y >= below
 
 
+@pytest.mark.action("rename")
 @both_sizes
 async def test_a_run_gets_another_name_and_keeps_its_folder(
     runs: Path, three: list[Story], size: tuple[int, int]
@@ -217,6 +220,7 @@ async def test_a_name_left_alone_and_one_that_cannot_be_written(
         await until(pilot, lambda: told(pilot, "config.toml: not valid TOML"))
 
 
+@pytest.mark.action("delete")
 @both_sizes
 async def test_deleting_asks_names_what_goes_and_deletes(
     runs: Path, three: list[Story], size: tuple[int, int]
@@ -273,6 +277,7 @@ async def test_a_run_that_begins_while_it_is_asked_about_is_not_deleted(
     assert run.path.is_dir()
 
 
+@pytest.mark.action("mark")
 async def test_marks_stay_when_the_list_changes(runs: Path, three: list[Story]) -> None:
     app = app_of(runs)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
@@ -304,6 +309,7 @@ def _compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kocr_tui.screens.compare", stand_in)
 
 
+@pytest.mark.action("compare")
 @pytest.mark.usefixtures("_compared")
 @pytest.mark.parametrize(
     ("keys", "names"),

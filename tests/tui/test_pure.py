@@ -179,7 +179,12 @@ def test_fields_are_checked_by_the_engines_rules(key: str, text: str, reason: st
 
 def test_the_form_becomes_a_config_with_absolute_paths(tmp_path: Path) -> None:
     config = config_of(
-        values(data__train="a.jsonl", data__validation="b.jsonl", tune__max_pixels="1,003,520"),
+        values(
+            data__train="a.jsonl",
+            data__validation="b.jsonl",
+            tune__goal="fixed",
+            tune__max_pixels="1,003,520",
+        ),
         tmp_path,
     )
     assert config.data.train == str(tmp_path / "a.jsonl")

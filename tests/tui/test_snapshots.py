@@ -33,6 +33,7 @@ class NoCards:
 @pytest.fixture(autouse=True)
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("kocr_tui.run_watch.Monitor", NoCards)
+    monkeypatch.setattr("kocr_tui.screens.form_news.auto_card", lambda: None)
     monkeypatch.chdir(tmp_path)
 
 
@@ -113,7 +114,7 @@ def test_ended(snap_compare: SnapCompare, state: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_new_run(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
-    before = ready("No runs", keys=("n",), then=("tokens at a time",))
+    before = ready("No runs", keys=("n",), then=("tokens at a time", "✓ planned"))
     assert snap_compare(app_of(), terminal_size=size, run_before=before)
 
 

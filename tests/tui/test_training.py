@@ -119,6 +119,7 @@ async def test_every_size_shows_its_panes_within_the_screen(
             assert all(pane.region.contains_region(part.region) for part in inner if part.display)
 
 
+@pytest.mark.action("pane")
 async def test_digits_hide_and_show_panes_and_give_their_room_away(story: Story) -> None:
     app = app_of(story)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
@@ -169,6 +170,7 @@ async def test_tab_goes_through_the_panes_that_are_shown(story: Story) -> None:
         assert app.focused.id == met[-2]
 
 
+@pytest.mark.action("maximize")
 @pytest.mark.parametrize("key", ["f", "enter", "ㄹ"])
 async def test_the_pane_in_focus_fills_the_screen_and_escape_restores(
     story: Story, key: str
@@ -198,6 +200,7 @@ async def test_the_first_pane_fills_the_screen_where_none_is_in_focus(story: Sto
         await until(pilot, shows(pilot, "1 Memory", "2 Speed"))
 
 
+@pytest.mark.action("zoom_in", "zoom_out", "pan_left", "pan_right", "whole_chart")
 async def test_charts_zoom_move_follow_and_show_all_again(story: Story) -> None:
     app = app_of(story)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
@@ -232,6 +235,7 @@ async def test_both_charts_and_the_strip_share_the_window(story: Story) -> None:
         assert app.screen.query_one("#memory-history").render() != strip
 
 
+@pytest.mark.action("log_scale")
 async def test_the_loss_has_a_logarithmic_scale(story: Story) -> None:
     app = app_of(story)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
@@ -242,6 +246,7 @@ async def test_the_loss_has_a_logarithmic_scale(story: Story) -> None:
         await until(pilot, lambda: "logarithmic" not in screen_text(app))
 
 
+@pytest.mark.action("next_photo", "previous_photo")
 async def test_the_cursor_moves_and_stays_on_its_prediction(story: Story, tmp_path: Path) -> None:
     app = app_of(story)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
@@ -257,6 +262,7 @@ async def test_the_cursor_moves_and_stays_on_its_prediction(story: Story, tmp_pa
         await until(pilot, lambda: "한솥도시락" in chosen(pilot))
 
 
+@pytest.mark.action("misses")
 async def test_the_worst_misses_come_first_when_asked(story: Story, tmp_path: Path) -> None:
     app = app_of(story)
     photo = tmp_path / "a.jpg"

@@ -140,6 +140,7 @@ async def test_nothing_that_fits_is_said_with_what_the_least_takes(runs: Path) -
         await until(pilot, shows(pilot, "✗ bf16 all", "Nothing was proved to fit"))
 
 
+@pytest.mark.action("choose")
 async def test_enter_asks_and_then_another_setup_is_chosen(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
