@@ -121,7 +121,7 @@ class BaseScreen(Screen[str]):
             self.post_message(TextSaved(say("copy.saved", path=path), failed=False))
 
     @on(TextSaved)
-    def say_saved(self, message: TextSaved) -> None:
+    def say_text_saved(self, message: TextSaved) -> None:
         """Names the file, or says why there is none."""
         self.tell(fmt.visible(message.told), error=message.failed)
 

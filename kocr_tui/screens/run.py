@@ -33,7 +33,7 @@ class RunScreen(RunControls):
 
     CSS_PATH: ClassVar = ["run.tcss", "tuning.tcss", "training.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = bindings_for(RUN_VIEWS)
-    AUTO_FOCUS = None
+    AUTO_FOCUS = ""
     first_place = "tuning"
 
     def __init__(self, run: RunDir, clock: Callable[[], float]) -> None:
@@ -48,7 +48,8 @@ class RunScreen(RunControls):
     def body(self) -> ComposeResult:
         yield RunHeader()
         yield Banner()
-        with ContentSwitcher(initial="tuning", id="views"):
+        # Neither view shows before the run's past is read, so that nothing flashes by.
+        with ContentSwitcher(initial=None, id="views"):
             yield TuningView(id="tuning")
             yield TrainingView("training")
 
@@ -87,8 +88,15 @@ class RunScreen(RunControls):
         begun = state.training is not None or state.baseline is not None or self.live == "baseline"
         if begun and not self._moved_on:
             self._moved_on = True
-            self.query_one(ContentSwitcher).current = "training"
+            self._open_view("training")
+        elif self.query_one(ContentSwitcher).current is None:
+            self._open_view("tuning")
         self._show()
+
+    def _open_view(self, name: Place) -> None:
+        """Shows a view; the focus doesn't stay on what is hidden then."""
+        self.query_one(ContentSwitcher).current = name
+        self.set_focus(None)
 
     def _show(self) -> None:
         self.view.now = self._clock()
@@ -135,8 +143,7 @@ class RunScreen(RunControls):
     def action_switch_view(self) -> None:
         self._moved_on = True
         self._fill_with(None)
-        switcher = self.query_one(ContentSwitcher)
-        switcher.current = "tuning" if self.place == "training" else "training"
+        self._open_view("tuning" if self.place == "training" else "training")
         self.call_after_refresh(self._show)
 
     def action_pane(self, number: int) -> None:

@@ -21,6 +21,7 @@ _LABEL = "$text-muted"
 class Chart(Lines):
     """Lines over steps; the pane around it has the focus and the keys."""
 
+    is_picture = True
     DEFAULT_CSS = "Chart { height: 1fr; }"
 
     def __init__(self, widget_id: str | None = None) -> None:

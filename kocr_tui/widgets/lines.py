@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import ClassVar
 
 from textual.content import Content
 from textual.geometry import Region, Size
@@ -16,6 +17,7 @@ from kocr_tui.widgets import ink
 class Lines(Widget):
     """Shows rows as they are, cut at its width; it is as high as it has rows, at least one."""
 
+    is_picture: ClassVar[bool] = False
     DEFAULT_CSS = "Lines { height: auto; text-wrap: nowrap; text-overflow: clip; }"
 
     def __init__(self, widget_id: str | None = None) -> None:
@@ -31,6 +33,12 @@ class Lines(Widget):
         changed = self._changed(self._strips(before), self._strips(self._rows))
         if changed:
             self.refresh(*changed)
+
+    def plain_text(self) -> str:
+        """The rows without their style; nothing of a picture."""
+        if self.is_picture:
+            return ""
+        return "\n".join(row.plain for row in self._rows)
 
     def render(self) -> Content:
         return ink.lines(self._rows)

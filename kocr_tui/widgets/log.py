@@ -3,6 +3,7 @@
 import time
 from typing import ClassVar
 
+from rich.table import Table
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
@@ -13,6 +14,7 @@ from kocr_tui.run_view import KEPT_LINES, RunView
 from kocr_tui.story import Line
 from kocr_tui.widgets.pane import Pane
 
+LEAD_COLUMNS = 11
 MARKS = {"info": (" ", ""), "warning": ("!", "bold"), "error": ("✗", "bold")}
 
 
@@ -56,15 +58,28 @@ class LogPane(Pane):
         self._written = view.line_count
         log = self.query_one(RichLog)
         for line in list(view.lines)[-fresh:] if fresh else []:
-            log.write(log_text(line))
+            log.write(log_row(line), expand=True)
+
+    def plain_text(self) -> str:
+        """All lines that are kept, unwrapped."""
+        lines = self._view.lines if self._view is not None else ()
+        return "\n".join(f"{clock_of(line)} {MARKS[line.level][0]} {line.text}" for line in lines)
 
     def action_scroll_log(self, to: str) -> None:
         """Scrolls by ``up``, ``down``, ``page_up`` and so on, as a list does."""
         getattr(self.query_one(RichLog), f"scroll_{to}")(animate=False)
 
 
-def log_text(line: Line) -> Text:
-    """``21:42:07 ! text``; a warning or an error has a mark and is bold."""
+def log_row(line: Line) -> Table:
+    """``21:42:07 ! text``, wrapped below the text; a warning or an error has a mark and is bold."""
     mark, style = MARKS[line.level]
-    clock = time.strftime("%H:%M:%S", time.localtime(line.time))
-    return Text.assemble((clock, "dim"), (f" {mark} ", style), (line.text, style))
+    row = Table.grid(expand=True)
+    row.add_column(width=LEAD_COLUMNS)
+    row.add_column(ratio=1, overflow="fold")
+    row.add_row(Text.assemble((clock_of(line), "dim"), (f" {mark}", style)), Text(line.text, style))
+    return row
+
+
+def clock_of(line: Line) -> str:
+    """Local time of day to the second."""
+    return time.strftime("%H:%M:%S", time.localtime(line.time))

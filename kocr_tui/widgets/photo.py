@@ -19,6 +19,7 @@ Key = tuple[str, int, int]
 class Photo(Lines):
     """The picture in half cells, and its file's name below; in one line why there is none."""
 
+    is_picture = True
     DEFAULT_CSS = "Photo { height: 1fr; }"
 
     def __init__(self) -> None:

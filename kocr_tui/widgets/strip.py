@@ -25,6 +25,7 @@ class Bars:
 class BarStrip(Lines):
     """Values over steps as bars between 0 and 1."""
 
+    is_picture = True
     DEFAULT_CSS = "BarStrip { height: 1; }"
 
     def __init__(self, widget_id: str | None = None) -> None:

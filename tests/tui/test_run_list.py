@@ -198,7 +198,9 @@ def listed_once(folder: Path) -> list[RunsListed]:
         if not message.unread:
             stop.set()
 
-    follow_folder(folder, stop, post)
+    seen = threading.Event()
+    seen.set()
+    follow_folder(folder, stop, seen, post)
     return posted
 
 

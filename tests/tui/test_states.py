@@ -90,7 +90,12 @@ async def test_a_voided_certificate_stays_in_the_log(runs: Path) -> None:
     story.tune()
     story.train(3)
     with worker_of(story.run):
-        await banner_shows(story.run, (120, 40), "no longer holds: driver 570.86 → 580.10")
+        app = ConsoleApp(runs, story.run.id, "en", clock=lambda: EPOCH + 1000)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, shows(pilot, "step 3/400"))
+            app.screen.query_one("#pane-6").focus()
+            await pilot.press("f")
+            await until(pilot, shows(pilot, "no longer holds: driver 570.86 → 580.10"))
 
 
 @at_both_sizes

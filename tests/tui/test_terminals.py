@@ -96,7 +96,7 @@ async def test_the_cursor_row_stands_out(
     two_runs(runs)
     app = app_of(runs, theme=theme)
     async with app.run_test(size=(100, 24)) as pilot:
-        await until(pilot, shows(pilot, "-one", "-two"))
+        await until(pilot, shows(pilot, "one", "two"))
         under, other = (styles_of(app, name, COLOURS[system]) for name in ("two", "one"))
         assert under != other
         await pilot.press("down")
@@ -116,8 +116,8 @@ async def test_the_pane_in_focus_stands_out(
         await until(pilot, shows(pilot, "3 Loss"))
         looks = []
         for number in "31":
-            await pilot.press(number)
             pane = app.screen.query_one(f"#pane-{number}")
+            pane.focus()
             await until(pilot, lambda pane=pane: app.focused is pane)
             await pilot.pause()
             looks.append(styles_of(app, "3 Loss", COLOURS[system])[0])
@@ -137,13 +137,13 @@ async def test_the_field_in_focus_and_its_cursor_stand_out(
         await until(pilot, lambda: bool(app.screen.query("#data-train")))
         for field in app.screen.query(Input):
             field.cursor_blink = False
-        for name in ("train", "validation"):
-            app.screen.query_one(f"#data-{name}", Input).value = f"{name}-rows.jsonl"
-        await until(pilot, shows(pilot, "train-rows", "validation-rows"))
+        app.screen.query_one("#data-train", Input).value = "train-rows.jsonl"
+        app.screen.query_one("#name", Input).value = "name-of-a-run"
+        await until(pilot, shows(pilot, "train-rows", "name-of-a-run"))
         await pilot.press("home")
         await pilot.pause()
         here = styles_of(app, "train-rows", COLOURS[system])
-        there = styles_of(app, "validation-rows", COLOURS[system])
+        there = styles_of(app, "name-of-a-run", COLOURS[system])
         assert here[1] != there[1]
         assert here[0] != here[1]
 
