@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine("textual", "textual-plot", "rich")}
+    result: dict[str, Any] = {"machine": machine("textual", "rich")}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         result["first_paint"] = first_paint(root / "empty", options.rounds)
