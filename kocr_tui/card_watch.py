@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from core.hardware.nvml import Monitor
 from kocr_tui.card_reading import CardReader, CardReading, HostReader, Wanted
+from kocr_tui.folder_watch import CARD_SECONDS, Post
 from kocr_tui.messages import RunCardRead
-from kocr_tui.run_watch import CARD_SECONDS, Post
 
 
 def follow_run_card(wanted: Callable[[], Wanted | None], stop: threading.Event, post: Post) -> None:

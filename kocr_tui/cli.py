@@ -37,8 +37,7 @@ def _run(options: argparse.Namespace) -> int:
     from kocr_tui.strings import use_language
 
     use_language(options.lang)
-    run: commands.Command = getattr(commands, options.command.replace("-", "_"))
-    return run(options)
+    return commands.run(options)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ from core.events import FINAL_STATES, AnyEvent, Step, Validated
 from core.run_dir import RunDir
 from core.run_state import RunState, RunWatch
 from kocr_tui.comparison import Compared, Stage
+from kocr_tui.folder_watch import Post
 from kocr_tui.messages import RunsCompared
-from kocr_tui.run_watch import Post
 
 COMPARE_SECONDS = 1.0
 

@@ -4,7 +4,7 @@ import math
 import time
 import unicodedata
 
-from wcwidth import wcswidth, wcwidth
+from rich.cells import cell_len, get_character_cell_size
 
 from core.evaluate.text import Score
 
@@ -90,8 +90,8 @@ def _visible(character: str) -> str:
 
 
 def width(text: str) -> int:
-    """Columns that visible text takes in a terminal."""
-    return max(0, wcswidth(text))
+    """Columns that visible text takes in a terminal, as Textual counts them."""
+    return cell_len(text)
 
 
 def cut(text: str, columns: int) -> str:
@@ -100,7 +100,7 @@ def cut(text: str, columns: int) -> str:
         return text
     kept, used = [], 0
     for character in text:
-        step = max(0, wcwidth(character))
+        step = get_character_cell_size(character)
         if used + step > columns - 1:
             break
         kept.append(character)

@@ -1,16 +1,19 @@
 """What workers tell the screens; news that only says "look again" collapses to the newest."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.message import Message
 
-from kocr_tui.card_reading import CardReading
-from kocr_tui.comparison import Compared
-from kocr_tui.data_audit import RowsState
-from kocr_tui.live_plan import PlanState
-from kocr_tui.model_list import KnownModel
 from kocr_tui.run_row import RunRow
+
+if TYPE_CHECKING:
+    from kocr_tui.card_reading import CardReading
+    from kocr_tui.comparison import Compared
+    from kocr_tui.data_audit import RowsState
+    from kocr_tui.live_plan import PlanState
+    from kocr_tui.model_list import KnownModel
 
 
 class Newest(Message, bubble=False):
@@ -36,7 +39,7 @@ class RunsListed(Newest):
 class RunsCompared(Newest):
     """The runs that are compared, in the order of their letters."""
 
-    runs: tuple[Compared, ...]
+    runs: "tuple[Compared, ...]"
 
 
 @dataclass
@@ -51,7 +54,7 @@ class CardRead(Newest):
 class RunCardRead(Newest):
     """The card that the watched run is on, or its share of the host."""
 
-    reading: CardReading
+    reading: "CardReading"
 
 
 @dataclass
@@ -122,14 +125,14 @@ class TextSaved(Message):
 class PlanNews(Newest):
     """Where the plan of the form's choices stands."""
 
-    state: PlanState
+    state: "PlanState"
 
 
 @dataclass
 class RowsNews(Message, bubble=False):
     """Where the look at a file of rows stands."""
 
-    state: RowsState
+    state: "RowsState"
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, RowsNews) and message.state.path == self.state.path
@@ -146,7 +149,7 @@ class CardNamed(Newest):
 class ModelsFound(Newest):
     """The models that a run could begin from."""
 
-    models: tuple[KnownModel, ...]
+    models: "tuple[KnownModel, ...]"
 
 
 @dataclass

@@ -19,17 +19,12 @@ from textual.worker import get_current_worker
 from core.config import RunConfig
 from core.errors import KocrError
 from core.events import State
-from core.launch import launch, prepare_demo
 from core.run_dir import RunDir, create_run
 from kocr_tui import format as fmt
 from kocr_tui.actions import ACTIONS, Place
 from kocr_tui.messages import Launched, LaunchFailed, TextSaved
-from kocr_tui.plain_text import text_of
-from kocr_tui.screens.help import HelpScreen
 from kocr_tui.strings import say
-from kocr_tui.text_file import save_text
 from kocr_tui.widgets.key_bar import KeyBar
-from kocr_tui.widgets.pane import Pane
 
 
 class TooSmall(Static):
@@ -90,6 +85,8 @@ class BaseScreen(Screen[str]):
         self.notify(text, severity="error" if error else "information", markup=False)
 
     def action_help(self) -> None:
+        from kocr_tui.screens.help import HelpScreen
+
         self.app.push_screen(HelpScreen(self.place))
 
     def action_redraw(self) -> None:
@@ -100,20 +97,29 @@ class BaseScreen(Screen[str]):
         focused = self.maximized or self.focused
         if focused is None or focused not in self.focus_chain:
             return self
-        panes = [one for one in focused.ancestors_with_self if isinstance(one, Pane)]
-        return panes[0] if panes else focused
+        for around in focused.ancestors_with_self:
+            if isinstance(around, Widget) and around.has_class("pane"):
+                return around
+        return focused
 
     def action_copy(self) -> None:
-        self.app.copy_to_clipboard(text_of(self.in_focus()))
+        self.app.copy_to_clipboard(self._text_in_focus())
         self.tell(say("copy.done_tmux" if os.environ.get("TMUX") else "copy.done"))
 
+    def _text_in_focus(self) -> str:
+        from kocr_tui.plain_text import text_of
+
+        return text_of(self.in_focus())
+
     def action_save_text(self) -> None:
-        self.save(text_of(self.in_focus()))
+        self.save(self._text_in_focus())
 
     @work(thread=True, group="save")
     def save(self, text: str) -> None:
         """Writes the text to a new file and tells which."""
         try:
+            from kocr_tui.text_file import save_text
+
             path = save_text(text, self.place, time.time())
         except KocrError as error:
             self.post_message(TextSaved(str(error), failed=True))
@@ -146,9 +152,11 @@ class BaseScreen(Screen[str]):
     @work(thread=True, group="launch")
     def launch_demo(self, runs: Path) -> None:
         """Makes the demo's data, a run on it, and starts its worker."""
+        from core import launch
+
         worker = get_current_worker()
         try:
-            run = create_run(runs, prepare_demo())
+            run = create_run(runs, launch.prepare_demo())
         except KocrError as error:
             self.post_message(LaunchFailed(str(error)))
             return
@@ -156,7 +164,9 @@ class BaseScreen(Screen[str]):
             self._launch(run)
 
     def _launch(self, run: RunDir, *, tune_only: bool = False) -> None:
-        start = partial(launch, tune_only=True) if tune_only else launch
+        from core import launch
+
+        start = partial(launch.launch, tune_only=True) if tune_only else launch.launch
         try:
             start(run)
         except KocrError as error:

@@ -15,12 +15,10 @@ from core.events import FINAL_STATES, State
 from core.run_dir import RunDir
 from kocr_tui import format as fmt
 from kocr_tui.actions import bindings_for
+from kocr_tui.folder_watch import follow_card, follow_folder
 from kocr_tui.messages import CardRead, Launched, LaunchFailed, RunsListed
 from kocr_tui.run_list import Order, in_order, matching, next_order, to_compare
 from kocr_tui.run_row import RunRow
-from kocr_tui.run_watch import follow_card, follow_folder
-from kocr_tui.screens.new_run import NewRunScreen
-from kocr_tui.screens.run import RunScreen
 from kocr_tui.screens.run_edits import RunEdits
 from kocr_tui.strings import say
 from kocr_tui.widgets.filter_line import FilterLine
@@ -61,8 +59,9 @@ class HomeScreen(RunEdits):
         yield Static("", id="home-doing", markup=False)
 
     def on_mount(self) -> None:
-        self.read_folder()
-        self.read_card()
+        # What is read in threads would take the processor from the first paint.
+        self.call_after_refresh(self.read_folder)
+        self.call_after_refresh(self.read_card)
         self._ageing = self.set_interval(5.0, self._show)
 
     # Any message to a screen below another makes Textual send the upper one whole.
@@ -162,13 +161,17 @@ class HomeScreen(RunEdits):
             self.open_run(row.id)
 
     def open_run(self, run_id: str) -> None:
-        """Shows a run."""
+        """Shows a run; what only other screens need is imported when they are opened."""
+        from kocr_tui.screens.run import RunScreen
+
         self.app.push_screen(RunScreen(self._run_of(run_id), self._clock))
 
     def _run_of(self, run_id: str) -> RunDir:
         return RunDir(self._runs / run_id)
 
     def action_new_run(self) -> None:
+        from kocr_tui.screens.new_run import NewRunScreen
+
         self.app.push_screen(NewRunScreen(self._runs), self._new_run_left)
 
     def _new_run_left(self, run_id: str | None) -> None:

@@ -118,7 +118,7 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
         runs.append((run.id, tune_only))
         return 1
 
-    monkeypatch.setattr("kocr_tui.screens.base.launch", start)
+    monkeypatch.setattr("core.launch.launch", start)
     return runs
 
 

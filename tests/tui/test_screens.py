@@ -152,7 +152,7 @@ async def test_a_died_run_shows_its_log_and_resumes(
     story = training_story(runs)
     story.run.log_file.write_text("Traceback\nRuntimeError: [red]out\x1b[0m of luck\n")
     launched: list[RunDir] = []
-    monkeypatch.setattr("kocr_tui.screens.base.launch", lambda run: launched.append(run) or 1)
+    monkeypatch.setattr("core.launch.launch", lambda run: launched.append(run) or 1)
     app = app_of(runs, story.run.id)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until(pilot, shows(pilot, "✗ died", "gone without a last word"))
@@ -168,7 +168,7 @@ async def test_a_failed_launch_says_why(runs: Path, monkeypatch: pytest.MonkeyPa
     def refuse(_run: RunDir) -> int:
         raise UsageError("[bold]busy[/bold]: process 7 is training it")
 
-    monkeypatch.setattr("kocr_tui.screens.base.launch", refuse)
+    monkeypatch.setattr("core.launch.launch", refuse)
     app = app_of(runs, story.run.id)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await until(pilot, shows(pilot, "✗ died"))
@@ -238,7 +238,7 @@ async def test_help_names_the_keys_of_where_one_is(runs: Path) -> None:
 async def test_the_form_gives_reasons_and_starts_a_run(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kocr_tui.screens.base.launch", lambda _run: 1)
+    monkeypatch.setattr("core.launch.launch", lambda _run: 1)
     rows = tmp_path / "rows.jsonl"
     rows.write_text("{}\n")
     app = app_of(runs)
@@ -273,7 +273,7 @@ async def test_a_demo_that_cannot_be_made_says_why(
     def fail() -> None:
         raise KocrError("demo: no room left")
 
-    monkeypatch.setattr("kocr_tui.screens.base.prepare_demo", fail)
+    monkeypatch.setattr("core.launch.prepare_demo", fail)
     app = app_of(runs)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, shows(pilot, "No runs in"))

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 
 from core.errors import KocrError
-from core.run_dir import RunDir
 from core.run_state import RunWatch, watch
 from kocr_tui import format as fmt
 from kocr_tui import report
+from kocr_tui.commands.which_run import live_or_last
 from kocr_tui.follow import died
 from kocr_tui.strings import say
 from kocr_tui.words import message_of
@@ -18,12 +18,13 @@ from kocr_tui.words import message_of
 WATCH_SECONDS = 1.0
 
 
-def run(options: argparse.Namespace, found: RunDir) -> int:
-    """Prints where ``found`` stands; with --watch until it ends, and returns its exit code.
+def run(options: argparse.Namespace) -> int:
+    """Prints where a run stands; with --watch until it ends, and returns its exit code.
 
     Ctrl+C ends the watching with 0 and leaves the run alone. Raises KocrError if the run dies
     without a word, or its folder goes, while it's watched.
     """
+    found = live_or_last(options)
     if not options.watch:
         watched = watch(found)
         print(report.as_json(report.status(watched)) if options.json else line_of(watched))
