@@ -31,7 +31,7 @@ class ConsoleApp(App[str]):
     """
 
     TITLE = "kocr-tui"
-    CSS_PATH = "app.tcss"
+    CSS_PATH: ClassVar = ["app.tcss", "screens/home.tcss"]
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares it as a plain attribute
         (0, "-narrow"),
         (60, "-compact"),
@@ -66,9 +66,12 @@ class ConsoleApp(App[str]):
 
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_of_user)
-        self.push_screen(self._home)
         if self._run_id is not None:
             self._home.open_run(self._run_id)
+
+    def get_default_screen(self) -> HomeScreen:
+        """The list of runs, below every other screen."""
+        return self._home
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's filters between ours: what NO_COLOR needs before, ASCII after them."""

@@ -28,7 +28,6 @@ from kocr_tui.widgets.runs_table import RunsTable
 class HomeScreen(RunEdits):
     """Runs with what they do now; enter opens one."""
 
-    CSS_PATH = "home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for(["home"]),
         Binding("escape", "clear_filter", "", show=False),

@@ -2,10 +2,12 @@
 
 import functools
 import os
+import re
 import tomllib
 from importlib.resources import files
 
 LANGUAGES = ("ko", "en")
+_SECTION = re.compile(r"^\[(\w+)", re.MULTILINE)
 _current = "en"
 
 
@@ -25,16 +27,31 @@ def language_of(environment: dict[str, str]) -> str:
 
 def say(key: str, **values: object) -> str:
     """The message of that key in the language in use, with its values filled in."""
-    text = table(_current)[key]
+    text = _subject(_current, _places(_current)[key.partition(".")[0]])[key]
     return text.format(**values) if values else text
 
 
-@functools.cache
 def table(language: str) -> dict[str, str]:
     """Every message of a language, keys joined by dots: ``home.title``."""
+    subjects = set(_places(language).values())
+    return {key: text for file in subjects for key, text in _subject(language, file).items()}
+
+
+@functools.cache
+def _places(language: str) -> dict[str, str]:
+    """Which file has a section, so that the first paint waits for no other's parsing."""
     folder = files(__package__) / language
-    subjects = [file.read_text(encoding="utf-8") for file in folder.iterdir()]
-    return dict(pair for text in subjects for pair in _flat("", tomllib.loads(text)))
+    return {
+        section: file.name
+        for file in folder.iterdir()
+        for section in _SECTION.findall(file.read_text(encoding="utf-8"))
+    }
+
+
+@functools.cache
+def _subject(language: str, file: str) -> dict[str, str]:
+    text = (files(__package__) / language / file).read_text(encoding="utf-8")
+    return dict(_flat("", tomllib.loads(text)))
 
 
 def _flat(prefix: str, node: dict[str, object]) -> list[tuple[str, str]]:

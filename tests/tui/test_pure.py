@@ -27,6 +27,21 @@ def test_both_languages_have_the_same_keys_and_values() -> None:
         assert names_in(text) == names_in(korean[key]), key
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_section_is_in_one_file_alone(language: str) -> None:
+    folder = Path(__file__).parents[2] / "kocr_tui" / "strings" / language
+    found = [
+        section
+        for file in folder.glob("*.toml")
+        for section in {
+            line[1:-1].partition(".")[0]
+            for line in file.read_text().splitlines()
+            if line.startswith("[")
+        }
+    ]
+    assert len(found) == len(set(found))
+
+
 def names_in(text: str) -> set[str | None]:
     return {name for _text, name, _spec, _conversion in Formatter().parse(text) if name}
 
