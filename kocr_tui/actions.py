@@ -34,14 +34,14 @@ class Action:
     """Something the user can do: Textual's action, its keys, and where it applies.
 
     ``keys`` is a comma list of Textual's key names, the first of which is shown. ``needs`` says
-    what the run must be for it: any, with a worker, without one, or not yet training. ``only`` is
-    what Textual calls the action where the id isn't it.
+    what the run must be for it: any, with a worker, without one, or there at all. ``action`` is
+    what Textual calls it where the id isn't that.
     """
 
     id: str
     keys: str
     places: tuple[Place, ...]
-    needs: Literal["", "worker", "resumable", "run", "untrained"] = ""
+    needs: Literal["", "worker", "resumable", "run"] = ""
     in_bar: bool = True
     action: str = ""
 
@@ -74,7 +74,7 @@ class Action:
             return False
         if self.needs == "worker":
             return live not in FINAL_STATES
-        return self.needs in {"run", "untrained"} or live in RESUMABLE
+        return self.needs == "run" or live in RESUMABLE
 
 
 _EVERYWHERE: tuple[Place, ...] = PLACES
@@ -87,23 +87,23 @@ ACTIONS: tuple[Action, ...] = (
     Action("start", "ctrl+s", ("new",)),
     Action("tune_only", "ctrl+t", ("new",)),
     Action("save_config", "ctrl+o", ("new",)),
-    Action("choose", "enter", ("tuning",), "untrained"),
+    Action("choose", "enter", ("tuning",), "run"),
     Action("stop", "s", ("home", *RUN_VIEWS), "worker"),
-    Action("abort", "a", ("home", *RUN_VIEWS), "worker"),
     Action("resume", "r", ("home", *RUN_VIEWS), "resumable"),
     Action("pause", "p", RUN_VIEWS, "worker"),
     Action("evaluate", "e", ("training",), "worker"),
     Action("checkpoint", "c", ("training",), "worker"),
-    Action("mark", "space", ("home",), "run"),
     Action("compare", "v", ("home",), "run"),
-    Action("filter", "slash", ("home",)),
-    Action("sort", "o", ("home",), in_bar=False),
-    Action("rename", "m", ("home",), "run", in_bar=False),
     Action("delete", "x,delete", ("home",), "run"),
+    Action("filter", "slash", ("home",)),
     Action("switch_view", "t", RUN_VIEWS),
     Action("back", "escape", ("new", *RUN_VIEWS, "compare")),
     Action("quit", "q", ("home",), action="app.quit"),
     Action("detach", "q", (*RUN_VIEWS, "compare")),
+    Action("abort", "a", ("home", *RUN_VIEWS), "worker"),
+    Action("mark", "space", ("home",), "run"),
+    Action("sort", "o", ("home",), in_bar=False),
+    Action("rename", "m", ("home",), "run", in_bar=False),
     Action("pane", "1,2,3,4,5,6,7", ("training",)),
     Action("maximize", "f,enter", ("training",)),
     Action("misses", "m", ("training",), in_bar=False),

@@ -13,7 +13,7 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from core.run_dir import find_run
-from kocr_tui.actions import actions_at, key_label, use_ascii_labels, use_keys
+from kocr_tui.actions import key_label, use_ascii_labels, use_keys
 from kocr_tui.ascii import AsciiFilter
 from kocr_tui.no_color import StyledFilter
 from kocr_tui.palette import THEMES, choose_theme
@@ -85,8 +85,8 @@ class ConsoleApp(App[str]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The actions of the place where the palette was opened, then the themes."""
         if isinstance(screen, BaseScreen):
-            for action in actions_at(screen.place):
-                if action.applies(screen.live) and action.id not in {"pane", "palette"}:
+            for action in screen.offered():
+                if action.id not in {"pane", "palette"}:
                     title = f"{action.title_for(screen.live)}  ({key_label(action)})"
                     yield SystemCommand(title, action.help, _runner(screen, action.called))
         for name, theme in THEMES.items():

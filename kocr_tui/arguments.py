@@ -3,16 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, NoReturn
 
-from kocr_tui.option_types import (
-    checkpointing,
-    count,
-    layers,
-    listed,
-    one_of,
-    photo_size,
-    port,
-    positive,
-)
+from kocr_tui.option_types import count, layers, listed, one_of, photo_size, port
+from kocr_tui.run_options import add_card, add_goals, add_run_options, add_why
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["_Parser"]
@@ -124,7 +116,7 @@ def _add_plan(commands: "Commands", common: _Parser) -> None:
         default="qwen2-vl-2b",
         help="published architecture, model folder or hub id (default: %(default)s)",
     )
-    _add_card(parser)
+    add_card(parser)
     _add_setups(parser)
     parser.add_argument("--data", metavar="DIR|JSONL", help="data set folder, or training rows")
     parser.add_argument("--validation", metavar="JSONL", help="validation rows, with --data")
@@ -132,8 +124,8 @@ def _add_plan(commands: "Commands", common: _Parser) -> None:
         "--photo", metavar="WxH", type=photo_size, help="largest photo without data (4032x3024)"
     )
     parser.add_argument("--rows", metavar="N", type=count, help="rows an epoch without data")
-    _add_goals(parser)
-    _add_why(parser)
+    add_goals(parser)
+    add_why(parser)
     _add_json(parser)
 
 
@@ -170,70 +162,14 @@ def _add_tune(commands: "Commands", common: _Parser) -> None:
     outputs = parser.add_mutually_exclusive_group()
     outputs.add_argument("--detach", action="store_true", help="start it and return at once")
     outputs.add_argument("--json", action="store_true", help="print JSON for programs")
-    _add_why(parser)
-    _add_run_options(parser)
+    add_why(parser)
+    add_run_options(parser)
 
 
 def _add_train(commands: "Commands", common: _Parser) -> None:
     parser = _add(commands, common, "train", "find what fits the card, then train")
     _add_watching(parser)
-    _add_run_options(parser)
-
-
-def _add_card(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", help="hardware profile (default: auto)")
-    parser.add_argument(
-        "--capacity-gib", metavar="G", type=positive, help="pretend to be a smaller card, GiB"
-    )
-
-
-def _add_goals(parser: argparse.ArgumentParser) -> None:
-    goals = parser.add_mutually_exclusive_group()
-    goals.add_argument(
-        "--max-pixels",
-        metavar="N",
-        type=count,
-        help="fixed pixel budget instead of the largest that fits",
-    )
-    goals.add_argument(
-        "--hours", metavar="H", type=positive, help="the largest budget whose epoch ends in time"
-    )
-    goals.add_argument("--fastest", action="store_true", help="the setup with the most samples/s")
-
-
-def _add_why(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--why", action="store_true", help="print the decisions, one a line")
-
-
-def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    """What a run is made of, for every command that makes one of a user's data."""
-    parser.add_argument("-c", "--config", metavar="FILE", help="a run's TOML; options override it")
-    parser.add_argument("--name", help="a name for the run")
-    parser.add_argument("--model", metavar="PATH", help="model folder or hub id")
-    parser.add_argument("--train", metavar="JSONL", help="training rows (Qwen2-VL chats)")
-    parser.add_argument("--validation", metavar="JSONL", help="validation rows")
-    _add_card(parser)
-    parser.add_argument("--rank", type=int, help="LoRA rank")
-    parser.add_argument("--targets", help="attention, language, language+merger or all")
-    parser.add_argument("--dtype", "--weights", help="weights: auto, bf16, fp16, fp32 or nf4")
-    parser.add_argument(
-        "--checkpointing",
-        type=checkpointing,
-        help="recompute activations of layers: none, all, or every n-th (a number)",
-    )
-    parser.add_argument("--processes", type=int, help="cards that train together")
-    parser.add_argument("--epochs", type=int, help="times over the data")
-    parser.add_argument("--batch", type=int, help="samples an optimizer step")
-    parser.add_argument(
-        "--micro-batch-tokens", type=int, help="tokens at a time on the card, several samples'"
-    )
-    parser.add_argument("--learning-rate", type=float, help="peak learning rate")
-    _add_goals(parser)
-    parser.add_argument(
-        "--set-aside-bad-rows",
-        action="store_true",
-        help="train without rows that can't be used, each on record with its reason",
-    )
+    add_run_options(parser)
 
 
 def _add_convert(commands: "Commands", common: _Parser) -> None:

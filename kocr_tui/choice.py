@@ -19,21 +19,30 @@ _POLL_SECONDS = 0.1
 
 
 def with_setup(config: RunConfig, setup: PlannedSetup) -> RunConfig:
-    """The config that asks for this setup at this pixel budget and nothing else.
+    """The config that asks for this setup and nothing else.
 
-    Raises UsageError if the setup has values that no config may have.
+    Where the goal is the largest budget, that is searched for anew, since the setup's own is a
+    prediction without margin; other goals become the setup's budget. Raises UsageError if the
+    setup has values that no config may have.
     """
     layers = setup.checkpointing
     changes: dict[str, dict[str, object]] = {
         "model": {"dtype": setup.weights},
         "lora": {"rank": setup.rank, "targets": setup.targets},
         "train": {"checkpointing": int(layers) if layers.isdecimal() else layers},
-        "tune": {"max_pixels": setup.max_pixels, "hours": None, "fastest": False},
     }
+    if not wants_largest(config):
+        changes["tune"] = {"max_pixels": setup.max_pixels, "hours": None, "fastest": False}
     document = msgspec.to_builtins(config)
     for section, values in changes.items():
         document[section] |= values
     return toml_file.convert(document, RunConfig, say("choice.setup"))
+
+
+def wants_largest(config: RunConfig) -> bool:
+    """Whether the goal of tuning is the largest pixel budget that fits."""
+    tune = config.tune
+    return tune.max_pixels is None and tune.hours is None and not tune.fastest
 
 
 def choose(run: RunDir, setup: PlannedSetup) -> None:

@@ -16,11 +16,15 @@ Rank = Literal["", "best", "apart"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The run with the best score, those whose intervals lie below its own, and the others."""
+    """The run with the best score, those whose intervals lie below its own, and the others.
+
+    ``equal`` are the others that have the very same score.
+    """
 
     best: int
     below: tuple[int, ...]
     within: tuple[int, ...]
+    equal: tuple[int, ...] = ()
 
 
 def score_of(scores: Validated | None, measure: str) -> Score | None:
@@ -49,15 +53,17 @@ def verdict(scores: Sequence[Score | None]) -> Verdict | None:
         return None
     best = max(known, key=lambda index: (known[index].value or 0.0, known[index].low))
     others = [index for index in known if index != best]
+    equal = tuple(index for index in others if known[index].value == known[best].value)
     below = tuple(index for index in others if known[index].high < known[best].low)
-    return Verdict(best, below, tuple(index for index in others if index not in below))
+    within = tuple(index for index in others if index not in (*below, *equal))
+    return Verdict(best, below, within, equal)
 
 
 def score_ranks(scores: Sequence[Score | None]) -> list[Rank]:
     """The mark of each score: the best value, and whether its interval is apart from all others."""
     found = verdict(scores)
     ranks = best_ranks([score.value if score else None for score in scores], larger=True)
-    if found is not None and not found.within:
+    if found is not None and not found.within and not found.equal:
         ranks[found.best] = "apart"
     return ranks
 
@@ -73,15 +79,19 @@ def best_ranks(values: Sequence[float | None], *, larger: bool) -> list[Rank]:
 
 def sentence(measure: str, found: Verdict) -> str:
     """The verdict in one plain sentence."""
+    name = say(f"measure.{measure}")
+    leaders = (found.best, *found.equal)
+    if not found.below and not found.within:
+        return say("compare.verdict.equal", measure=name, best=_letters(leaders))
     kind = "within" if not found.below else "apart" if not found.within else "mixed"
     return say(
         f"compare.verdict.{kind}",
-        measure=say(f"measure.{measure}"),
-        best=LETTERS[found.best],
+        measure=name,
+        best=_letters(leaders, " = "),
         below=_letters(found.below),
         within=_letters(found.within),
     )
 
 
-def _letters(indices: Sequence[int]) -> str:
-    return ", ".join(LETTERS[index] for index in sorted(indices))
+def _letters(indices: Sequence[int], between: str = ", ") -> str:
+    return between.join(LETTERS[index] for index in sorted(indices))

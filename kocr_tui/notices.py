@@ -1,5 +1,6 @@
 """What is wrong with a run, asked of it or over, the most urgent first, and what to do."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -14,17 +15,23 @@ from kocr_tui.words import changes_in_words, message_of
 Urgency = Literal["error", "warning", "success"]
 TOLD_STEPS = 20
 TOLD_SECONDS = 300.0
+# What a log ends with where the process itself knew why it went.
+_REASON = re.compile(r"error|exception|fatal|abort|fault|killed", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing to know: a headline, lines that explain it, and what to do about it."""
+    """One thing to know: a headline, lines that explain it, and what to do about it.
+
+    ``hint`` says where else to look, where there is room for all the rest.
+    """
 
     urgency: Urgency
     mark: str
     text: str
     detail: tuple[str, ...] = ()
     remedy: str = ""
+    hint: str = ""
 
 
 def notices(view: RunView) -> list[Notice]:
@@ -43,7 +50,8 @@ def _ends(view: RunView) -> Iterator[Notice]:
     if view.live == "died":
         updated = view.state.updated_at
         age = fmt.duration(view.now - updated) if updated is not None else fmt.NOTHING
-        yield Notice("error", "✗", say("banner.died", age=age), tail, resume)
+        hint = "" if any(map(_REASON.search, tail)) else say("banner.died_hint")
+        yield Notice("error", "✗", say("banner.died", age=age), tail, resume, hint)
     elif _gpu_lost(finished):
         said = say("banner.gpu_lost", message=message)
         yield Notice("error", "✗", said, tail, say("banner.gpu_lost_remedy", kept=_kept(view)))

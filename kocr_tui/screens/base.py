@@ -21,7 +21,7 @@ from core.errors import KocrError
 from core.events import State
 from core.run_dir import RunDir, create_run
 from kocr_tui import format as fmt
-from kocr_tui.actions import ACTIONS, Place
+from kocr_tui.actions import ACTIONS, Action, Place, actions_at
 from kocr_tui.messages import Launched, LaunchFailed, TextSaved
 from kocr_tui.strings import say
 from kocr_tui.widgets.key_bar import KeyBar
@@ -59,12 +59,22 @@ class BaseScreen(Screen[str]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keeps the keys of one place from working in another that shares the screen."""
         meant = [one for one in ACTIONS if one.called == action]
-        return not meant or any(self.place in one.places for one in meant)
+        return not meant or any(self.place in one.places and self.offers(one) for one in meant)
+
+    def offers(self, _action: Action) -> bool:
+        """Whether an action of this place makes sense now, for reasons that only a screen knows."""
+        return True
+
+    def offered(self) -> list[Action]:
+        """The actions that make sense now, in the order of the key bar."""
+        return [
+            one for one in actions_at(self.place) if one.applies(self.live) and self.offers(one)
+        ]
 
     def compose(self) -> ComposeResult:
         yield TooSmall(markup=False)
         yield from self.body()
-        yield KeyBar(self.first_place)
+        yield KeyBar(self.offered())
 
     def body(self) -> ComposeResult:
         """The widgets of this screen."""
@@ -76,7 +86,7 @@ class BaseScreen(Screen[str]):
     def show_keys(self) -> None:
         """Brings the key bar up to date."""
         try:
-            self.query_one(KeyBar).show(self.place, self.live)
+            self.query_one(KeyBar).show(self.offered(), self.live)
         except NoMatches:
             return
 

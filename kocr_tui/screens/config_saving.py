@@ -10,7 +10,7 @@ from core.config import RunConfig
 from kocr_tui import format as fmt
 from kocr_tui.completion import user_path
 from kocr_tui.messages import ConfigSaved
-from kocr_tui.screens.ask_path import AskPathScreen
+from kocr_tui.screens.ask_text import AskTextScreen
 from kocr_tui.screens.base import BaseScreen
 from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.strings import say
@@ -33,7 +33,10 @@ class ConfigSaving(BaseScreen):
         self._to_save = self.checked_config()
         if self._to_save is not None:
             path = f"./{self._to_save.name}.toml"
-            self.app.push_screen(AskPathScreen(say("new.save.question"), path), self._path_given)
+            question, keys = say("new.save.question"), say("new.save.keys")
+            self.app.push_screen(
+                AskTextScreen(question, path, keys, path_problem), self._path_given
+            )
 
     def _path_given(self, path: str | None) -> None:
         if path is not None and self._to_save is not None:
@@ -70,3 +73,8 @@ class ConfigSaving(BaseScreen):
     def _sure(self, path: str, sure: bool | None) -> None:
         if sure and self._to_save is not None:
             self.write_config(self._to_save, path, over=True)
+
+
+def path_problem(path: str) -> str | None:
+    """Why nothing can be written there, as far as the text tells; None where it may be."""
+    return None if path else say("new.save.empty")

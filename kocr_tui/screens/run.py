@@ -11,7 +11,7 @@ from textual.widgets import ContentSwitcher
 from core.events import Request, State
 from core.run_dir import RunDir
 from core.run_state import config_or_none
-from kocr_tui.actions import RUN_VIEWS, Place, bindings_for
+from kocr_tui.actions import RUN_VIEWS, Action, Place, bindings_for
 from kocr_tui.card_reading import Wanted
 from kocr_tui.card_watch import follow_run_card
 from kocr_tui.chart_window import ChartWindow
@@ -20,7 +20,7 @@ from kocr_tui.run_view import Asked, RunView
 from kocr_tui.run_watch import RunFeed, follow_run
 from kocr_tui.screens.controls import RunControls
 from kocr_tui.screens.training import TrainingView
-from kocr_tui.screens.tuning import TuningView
+from kocr_tui.screens.tuning import TuningView, has_choice
 from kocr_tui.strings import say
 from kocr_tui.widgets.banner import Banner
 from kocr_tui.widgets.pane import Pane
@@ -116,6 +116,9 @@ class RunScreen(RunControls):
     @property
     def live(self) -> State:
         return self.view.live
+
+    def offers(self, action: Action) -> bool:
+        return action.id != "choose" or has_choice(self.view)
 
     def chosen_run(self) -> RunDir:
         return self._run

@@ -13,7 +13,7 @@ from core.run_dir import RunDir, bytes_on_disk, delete_run, rename_run
 from kocr_tui import format as fmt
 from kocr_tui.messages import ChangeFailed, RunDeleted, RunMeasured, RunRenamed
 from kocr_tui.run_row import RunRow
-from kocr_tui.screens.ask_name import AskNameScreen
+from kocr_tui.screens.ask_text import AskTextScreen
 from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.screens.controls import RunControls
 from kocr_tui.strings import say
@@ -35,9 +35,8 @@ class RunEdits(RunControls):
         if run is None or row is None:
             return
         question = say("home.rename.question", run=fmt.visible(run.id))
-        self.app.push_screen(
-            AskNameScreen(question, row.name, name_problem), partial(self._named, run, row.name)
-        )
+        asking = AskTextScreen(question, row.name, say("home.rename.keys"), name_problem)
+        self.app.push_screen(asking, partial(self._named, run, row.name))
 
     def _named(self, run: RunDir, before: str, name: str | None) -> None:
         if name is not None and name != before:

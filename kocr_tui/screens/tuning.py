@@ -13,7 +13,7 @@ from core.events import FINAL_STATES
 from core.planning import PlannedSetup
 from core.run_dir import RunDir
 from kocr_tui import format as fmt
-from kocr_tui.choice import choose
+from kocr_tui.choice import choose, wants_largest
 from kocr_tui.messages import LaunchFailed
 from kocr_tui.plan_report import checkpointing_name, gib
 from kocr_tui.run_view import RunView
@@ -102,6 +102,11 @@ class TuningView(VerticalScroll, can_focus=False):
             self._choosing = False
 
 
+def has_choice(view: RunView) -> bool:
+    """Whether there are setups to choose from, and it's not too late to."""
+    return bool(view.pulse.plan.setups) and view.state.training is None
+
+
 def refused(view: RunView, setup: PlannedSetup | None, *, choosing: bool) -> str | None:
     """Why a setup can't be chosen now, in one line; None where it can."""
     if view.state.training is not None:
@@ -121,10 +126,11 @@ def question(view: RunView, setup: PlannedSetup) -> str:
     """What will happen to the worker, the config and the run."""
     worker = view.state.worker
     tune_only = worker is not None and worker.tune_only
+    largest = view.config is not None and wants_largest(view.config)
     parts = [
         say("choice.question", setup=name_of(setup)),
         say("choice.leaves") if view.pulse.pid is not None else "",
-        say("choice.proves"),
+        say("choice.searches" if largest else "choice.proves"),
         say("choice.then_waits" if tune_only else "choice.then_trains"),
     ]
     return " ".join(filter(None, parts))

@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from core.evaluate.text import Score, Scores
-from core.events import Validated
+from core.events import FINAL_STATES, Validated
 from kocr_tui import format as fmt
 from kocr_tui.braille import Points
 from kocr_tui.run_view import RunView
@@ -14,7 +14,7 @@ from kocr_tui.strings import say
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.chart import Chart, decimate, within
 from kocr_tui.widgets.lines import Lines
-from kocr_tui.widgets.pane import Pane
+from kocr_tui.widgets.pane import Pane, waiting_row
 
 MEASURES = ("exact", "normalized", "similarity80")
 
@@ -32,7 +32,8 @@ class AccuracyPane(Pane):
     def figures(self, view: RunView) -> object:
         state = view.state
         newest = state.rolling[-1] if state.rolling else None
-        return newest, state.baseline, state.final, state.best, len(state.rolling)
+        over = view.live in FINAL_STATES
+        return newest, state.baseline, state.final, state.best, len(state.rolling), over
 
     def draw(self, view: RunView) -> None:
         self.set_title(_title(view))
@@ -95,7 +96,7 @@ def _measure_lines(view: RunView) -> list[Content]:
     state = view.state
     newest = state.final or (state.rolling[-1] if state.rolling else None)
     if newest is None and state.baseline is None:
-        return [Content(say("pane.waiting"))]
+        return [waiting_row(view, "scores")]
     rows = []
     for measure in MEASURES:
         now = _score(newest.scores if newest else None, measure)

@@ -51,7 +51,10 @@ def banner_rows(found: list[Notice], columns: int, most: int) -> list[Content]:
 
 
 def _rows_of(notice: Notice, columns: int, room: int) -> list[Content]:
-    """The headline, its details and what to do; details give way first, then what to do."""
+    """The headline, its details and what to do; details give way first, then what to do.
+
+    A hint needs room beside all details, and is never there instead of any.
+    """
     if room <= 0:
         return []
     inner = columns - len(_INDENT)
@@ -59,12 +62,13 @@ def _rows_of(notice: Notice, columns: int, room: int) -> list[Content]:
     remedy = _folded(notice.remedy, inner, 1) if notice.remedy and room > len(head) else []
     spare = room - len(head) - len(remedy)
     details = notice.detail[-spare:] if spare else ()
+    hint = [fmt.cut(notice.hint, inner)] if notice.hint and spare > max(1, len(details)) else []
     style = f"bold ${notice.urgency}"
     marks = [f"{notice.mark} ", *[_INDENT] * (len(head) - 1)]
     return [
         *(ink.line((mark + row, style)) for mark, row in zip(marks, head, strict=True)),
         *(ink.line((f"  │ {fmt.cut(line, inner - 2)}", "$text-muted")) for line in details),
-        *(ink.line(_INDENT + row) for row in remedy),
+        *(ink.line(_INDENT + row) for row in (*hint, *remedy)),
     ]
 
 

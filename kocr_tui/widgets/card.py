@@ -5,6 +5,7 @@ import re
 from textual.app import ComposeResult
 from textual.content import Content
 
+from core.events import FINAL_STATES
 from core.hardware.nvml import Card
 from core.hardware.nvml.throttle import HARMFUL
 from core.hardware.nvml.xid import xid_words
@@ -14,7 +15,7 @@ from kocr_tui.run_view import RunView
 from kocr_tui.strings import say, table
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
-from kocr_tui.widgets.pane import Pane
+from kocr_tui.widgets.pane import Pane, waiting_row
 
 LABEL_COLUMNS = 8
 KEPT_XIDS = 2
@@ -31,18 +32,19 @@ class CardPane(Pane):
         yield Lines("card-figures")
 
     def figures(self, view: RunView) -> object:
-        return self.reading, view.state.worker
+        return self.reading, view.state.worker, view.live in FINAL_STATES
 
     def draw(self, view: RunView) -> None:
         worker = view.state.worker
         self.set_title(fmt.visible(worker.card) if worker else "")
-        self.query_one(Lines).show_rows(card_rows(self.reading, self.content_size.width))
+        rows = [] if self.reading is None else card_rows(self.reading, self.content_size.width)
+        if view.live in FINAL_STATES:
+            rows.insert(0, ink.line((say("card.over"), "$text-muted")))
+        self.query_one(Lines).show_rows(rows or [waiting_row(view, "card")])
 
 
-def card_rows(reading: CardReading | None, columns: int) -> list[Content]:
+def card_rows(reading: CardReading, columns: int) -> list[Content]:
     """The lines of a reading; what the card does not tell is left out."""
-    if reading is None:
-        return [Content(say("pane.waiting"))]
     if reading.host is not None:
         return _host_rows(reading.host, columns)
     card = reading.card

@@ -151,7 +151,7 @@ def cost_lines(runs: Sequence[Compared], room: int, now: float) -> Rows:
     rates = scoring.best_ranks([run.rate for run in runs], larger=True)
     peaks = scoring.best_ranks([run.peak_bytes for run in runs], larger=False)
     columns = [
-        Column("state", 14, [_state(run) for run in runs], needed=False),
+        Column("state", 15, [_state(run) for run in runs], needed=False),
         Column("progress", 13, [_plain(_progress(run)) for run in runs]),
         Column("rate", 12, [_marked(*one) for one in zip(rates, map(_rate, runs), strict=True)]),
         Column("peak", 12, [_marked(*one) for one in zip(peaks, map(_peak, runs), strict=True)]),

@@ -3,8 +3,8 @@
 import math
 
 from textual.app import ComposeResult
-from textual.content import Content
 
+from core.events import FINAL_STATES
 from kocr_tui import format as fmt
 from kocr_tui.actions import ACTIONS, key_label
 from kocr_tui.run_view import RunView
@@ -20,7 +20,7 @@ from kocr_tui.widgets.chart import (
     within,
 )
 from kocr_tui.widgets.lines import Lines
-from kocr_tui.widgets.pane import Pane
+from kocr_tui.widgets.pane import Pane, waiting_row
 from kocr_tui.widgets.strip import Bars, BarStrip
 
 SHOWN_SHARE = 0.98
@@ -42,13 +42,14 @@ class LossPane(Pane):
 
     def figures(self, view: RunView) -> object:
         state = view.state
-        return state.step, len(state.steps), state.training, self.log_scale, self.window
+        over = view.live in FINAL_STATES
+        return state.step, len(state.steps), state.training, self.log_scale, self.window, over
 
     def draw(self, view: RunView) -> None:
         self.set_title(self._detail(view))
         steps = view.state.steps
         if not steps:
-            self.query_one("#loss-figures", Lines).show_rows([Content(say("pane.waiting"))])
+            self.query_one("#loss-figures", Lines).show_rows([waiting_row(view, "training")])
             return
         last = steps[-1]
         figures = ink.line(

@@ -3,7 +3,7 @@
 from textual.app import ComposeResult
 from textual.content import Content
 
-from core.events import Step
+from core.events import FINAL_STATES, Step
 from core.hardware.nvml import Process
 from kocr_tui import format as fmt
 from kocr_tui.card_reading import CardReading
@@ -11,7 +11,7 @@ from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
-from kocr_tui.widgets.pane import Pane
+from kocr_tui.widgets.pane import Pane, waiting_row
 from kocr_tui.widgets.strip import Bars, BarStrip
 
 NEARLY_FULL = 0.95
@@ -31,14 +31,15 @@ class MemoryPane(Pane):
     def figures(self, view: RunView) -> object:
         last = view.state.steps[-1] if view.state.steps else None
         of_step = last and (last.used_bytes, last.peak_bytes, last.limit_bytes)
-        return of_step, self.reading, view.state.tuned, view.state.worker
+        over = view.live in FINAL_STATES
+        return of_step, self.reading, view.state.tuned, view.state.worker, over
 
     def draw(self, view: RunView) -> None:
         on_cpu = view.state.worker is not None and view.state.worker.device == "cpu"
         self.set_title(say("memory.ram" if on_cpu else "memory.vram"))
         figures = self.query_one("#memory-figures", Lines)
         if not view.state.steps:
-            figures.show_rows([Content(say("pane.waiting"))])
+            figures.show_rows([waiting_row(view, "training")])
             return
         last, room = view.state.steps[-1], self.content_size.width
         rows = [memory_bar(last, room), memory_line(last), room_line(view, self.reading, room)]

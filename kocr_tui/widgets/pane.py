@@ -7,9 +7,11 @@ from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
+from core.events import FINAL_STATES
 from kocr_tui.chart_window import ChartWindow
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
+from kocr_tui.widgets import ink
 
 # A little less than the seconds meant, since the screen looks once a second at best.
 FIGURES_SECONDS = 0.9
@@ -35,6 +37,15 @@ class Pace:
             return False
         self._shown, self._at = figures, now
         return True
+
+
+def waiting_row(view: RunView, until: str) -> Content:
+    """What stands where there is nothing yet: what it waits for, or that nothing will come.
+
+    ``until`` is the key of a string under ``waiting``.
+    """
+    key = "never" if view.live in FINAL_STATES else until
+    return ink.line((say(f"waiting.{key}"), "$text-muted"))
 
 
 class Pane(Widget, can_focus=True):

@@ -2,6 +2,7 @@
 
 from textual.content import Content
 
+from core.events import Predicted
 from kocr_tui import format as fmt
 from kocr_tui.palette import STATE_MARKS
 from kocr_tui.run_view import RunView
@@ -47,6 +48,8 @@ def first_line(view: RunView, columns: int) -> Content:
 def second_line(view: RunView, columns: int) -> Content:
     """``step 412/1200 ████░░░░ 34 %  epoch 1.37/3``, or what it is doing before the first step."""
     state, training = view.state, view.state.training
+    if (reading := whole_pass(view)) is not None:
+        return _reading_line(reading, columns)
     if training is None:
         return ink.line((say(f"doing.{view.live}"), "$text-muted"))
     step, steps = state.step, training.steps
@@ -58,3 +61,26 @@ def second_line(view: RunView, columns: int) -> Content:
     )
     drawn = fmt.bar(share, max(4, columns - fmt.width(left) - fmt.width(right)))
     return ink.line((left, ""), (drawn, "$success"), (right, ""))
+
+
+def whole_pass(view: RunView) -> Predicted | None:
+    """How far a pass over many validation photos is; None while there is none.
+
+    A rolling slice is no such pass: it is over before its share of one could be read.
+    """
+    predicted = view.state.predicted
+    if predicted is None or view.live not in {"baseline", "validating"}:
+        return None
+    if view.live == "baseline":
+        return predicted if predicted.scope == "baseline" else None
+    unread = predicted.scope != "rolling" and predicted.done < predicted.total
+    return predicted if unread else None
+
+
+def _reading_line(reading: Predicted, columns: int) -> Content:
+    """``reading validation photos (final) 96/200 ███░░``."""
+    scope, done, total = say(f"scope.{reading.scope}"), reading.done, reading.total
+    left = say("header.reading", scope=scope, done=f"{done:,}", total=f"{total:,}") + " "
+    share = done / total if total else 0.0
+    drawn = fmt.bar(share, max(4, columns - fmt.width(left)))
+    return ink.line((left, ""), (drawn, "$primary"))

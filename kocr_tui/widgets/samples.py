@@ -9,14 +9,14 @@ from textual.containers import Horizontal
 from textual.content import Content
 
 from core.evaluate.text import SIMILAR
-from core.events import Prediction
+from core.events import FINAL_STATES, Prediction
 from kocr_tui import format as fmt
 from kocr_tui.prediction_list import PredictionList
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
-from kocr_tui.widgets.pane import Pane
+from kocr_tui.widgets.pane import Pane, waiting_row
 from kocr_tui.widgets.photo import Photo
 
 DIFFERS = "bold reverse"
@@ -41,7 +41,7 @@ class SamplesPane(Pane):
 
     def figures(self, view: RunView) -> object:
         newest = view.state.predicted
-        return newest and newest.seq, len(view.state.predictions)
+        return newest and newest.seq, len(view.state.predictions), view.live in FINAL_STATES
 
     def draw(self, view: RunView) -> None:
         newest = view.state.predicted
@@ -49,8 +49,8 @@ class SamplesPane(Pane):
         self.set_title(self._detail(view))
         rows = self.query_one(SampleRows)
         if newest is None or not self.list.shown:
-            key = "pane.waiting" if newest is None else "samples.no_misses"
-            rows.show_rows([Content(say(key))])
+            none = Content(say("samples.no_misses"))
+            rows.show_rows([waiting_row(view, "photos") if newest is None else none])
             self.query_one(Photo).show_photo("")
             return
         rows.show_list(self.list)

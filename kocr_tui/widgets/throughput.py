@@ -12,7 +12,7 @@ from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
-from kocr_tui.widgets.pane import Pane
+from kocr_tui.widgets.pane import Pane, waiting_row
 
 PARTS: tuple[tuple[str, str, str], ...] = (
     ("data", "█", "$primary"),
@@ -41,7 +41,7 @@ class ThroughputPane(Pane):
         self.set_title(say("speed.split"))
         figures = self.query_one(Lines)
         if not view.state.steps:
-            figures.show_rows([Content(say("pane.waiting"))])
+            figures.show_rows([waiting_row(view, "training")])
             return
         last, room = view.state.steps[-1], self.content_size.width
         spent = times(view.recent or [last])

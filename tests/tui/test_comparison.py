@@ -110,6 +110,9 @@ def test_a_better_run_is_one_whose_interval_lies_above() -> None:
     assert scoring.verdict([high, None]) is None
     assert scoring.score_ranks([low, high]) == ["", "apart"]
     assert scoring.score_ranks([high, close, None]) == ["best", "", ""]
+    tie = scoring.Verdict(best=1, below=(0,), within=(), equal=(2,))
+    assert scoring.verdict([low, high, high]) == tie
+    assert scoring.score_ranks([low, high, high]) == ["", "best", "best"]
 
 
 def test_the_best_of_equal_values_is_not_marked() -> None:
@@ -133,7 +136,12 @@ def test_a_verdict_is_one_sentence_with_letters(language: str) -> None:
     assert all(part in mixed for part in ("B", "A, D", "C", "95 %"))
     within = scoring.sentence("exact", scoring.Verdict(best=0, below=(), within=(1,)))
     apart = scoring.sentence("exact", scoring.Verdict(best=0, below=(1,), within=()))
-    assert len({mixed, within, apart}) == 3
+    equal = scoring.sentence("exact", scoring.Verdict(best=0, below=(), within=(), equal=(2,)))
+    assert "A, C" in equal
+    assert "95 %" not in equal
+    leaders = scoring.sentence("exact", scoring.Verdict(best=2, below=(1,), within=(), equal=(0,)))
+    assert "A = C" in leaders
+    assert len({mixed, within, apart, equal, leaders}) == 5
 
 
 def test_scores_of_different_steps_come_with_a_word_of_caution() -> None:

@@ -16,7 +16,7 @@ from tui_story import EPOCH, Story, training_story, worker_of
 
 from core.run_dir import RunDir, list_runs
 from kocr_tui.app import ConsoleApp
-from kocr_tui.screens.ask_name import AskNameScreen
+from kocr_tui.screens.ask_text import AskTextScreen
 from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.screens.home import HomeScreen
 from kocr_tui.widgets.runs_table import RunsTable
@@ -184,13 +184,13 @@ async def test_a_run_gets_another_name_and_keeps_its_folder(
     async with app.run_test(size=size, notifications=True) as pilot:
         await until(pilot, shows(pilot, "나비"))
         await pilot.press("m")
-        await until(pilot, lambda: isinstance(app.screen, AskNameScreen))
+        await until(pilot, lambda: isinstance(app.screen, AskTextScreen))
         field = app.screen.query_one(Input)
         assert field.value == "나비"
         field.value = "two words"
         await until(pilot, shows(pilot, "✗ letters, digits"))
         await pilot.press("enter")
-        assert isinstance(app.screen, AskNameScreen)
+        assert isinstance(app.screen, AskTextScreen)
         field.value = "-name"
         await until(pilot, shows(pilot, "✗ begins with a letter"))
         field.value = ""

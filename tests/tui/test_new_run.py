@@ -30,7 +30,7 @@ from kocr_tui.data_audit import survey
 from kocr_tui.form import FIELDS, value_of
 from kocr_tui.live_plan import PlanState, request_of
 from kocr_tui.model_list import hub_cache, known_models
-from kocr_tui.screens.ask_path import AskPathScreen
+from kocr_tui.screens.ask_text import AskTextScreen
 from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.screens.home import HomeScreen
 from kocr_tui.screens.new_run import NewRunScreen
@@ -341,7 +341,7 @@ async def test_choices_are_saved_once_and_written_over_only_when_asked(
         form = await open_form(pilot)
         await type_text(pilot, "data")
         await pilot.press("ctrl+o")
-        await until(pilot, lambda: isinstance(pilot.app.screen, AskPathScreen))
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskTextScreen))
         await pilot.press("enter")
         await until(pilot, shows(pilot, "written to ./signs.toml", "kocr-tui train -c signs.toml"))
         saved = read_config(tmp_path / "signs.toml")
@@ -349,7 +349,7 @@ async def test_choices_are_saved_once_and_written_over_only_when_asked(
         form.query_one("#train-epochs", Input).value = "3"
         for answer, epochs in (("n", 1), ("y", 3)):
             await pilot.press("ctrl+o")
-            await until(pilot, lambda: isinstance(pilot.app.screen, AskPathScreen))
+            await until(pilot, lambda: isinstance(pilot.app.screen, AskTextScreen))
             await pilot.press("enter")
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
             await pilot.press(answer)
@@ -358,7 +358,7 @@ async def test_choices_are_saved_once_and_written_over_only_when_asked(
                 lambda wanted=epochs: read_config(tmp_path / "signs.toml").train.epochs == wanted,
             )
         await pilot.press("ctrl+o")
-        await until(pilot, lambda: isinstance(pilot.app.screen, AskPathScreen))
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskTextScreen))
         await pilot.press("ctrl+u", *"no", "slash", *"x", "enter")
         await until(pilot, shows(pilot, "no/x: can't be written"))
 

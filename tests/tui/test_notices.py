@@ -23,7 +23,7 @@ from kocr_tui.surroundings import (
     low_disk,
     no_cards,
 )
-from kocr_tui.widgets.banner import MOST_ROWS_LOW, banner_rows
+from kocr_tui.widgets.banner import MOST_ROWS, MOST_ROWS_LOW, banner_rows
 
 CONFIG = RunConfig(
     name="signs",
@@ -115,3 +115,26 @@ def test_cards_are_read_anew_only_every_ten_seconds(runs: Path) -> None:
     assert lookout.look(read).lost_cards == ("A",)
     lookout.look(read)
     assert reads == [1]
+
+
+@pytest.mark.parametrize(
+    ("tail", "hints"),
+    [
+        ((), True),
+        (("probe 3", "step 12"), True),
+        (("Traceback", "RuntimeError: out of luck"), False),
+        (("Fatal Python error: Segmentation fault",), False),
+    ],
+)
+def test_a_death_without_a_reason_says_where_the_kernel_tells(
+    runs: Path, tail: tuple[str, ...], hints: bool
+) -> None:
+    view = RunView(Story(runs).run, CONFIG, EPOCH)
+    view.take([], Pulse("died", log_tail=tail))
+    [notice] = notices(view)
+    rows = [row.plain for row in banner_rows([notice], 78, MOST_ROWS)]
+    assert any("journalctl -k" in row for row in rows) == hints
+    assert not any("…" in row for row in rows)
+    low = [row.plain for row in banner_rows([notice], 78, MOST_ROWS_LOW)]
+    assert not any("journalctl" in row for row in low)
+    assert "r resumes" in low[-1]

@@ -8,15 +8,15 @@ import pytest
 from tui_story import EPOCH, Story, training_story
 
 from core.evaluate.text import Score
-from core.events import Log, Prediction, StateChanged, Step
+from core.events import Log, Prediction, State, StateChanged, Step
 from kocr_tui import format as fmt
-from kocr_tui.actions import ACTIONS, PLACES, actions_at, keys_of
+from kocr_tui.actions import ACTIONS, PLACES, actions_at, key_label, keys_of
 from kocr_tui.form import FIELDS, Field, config_of, problem
 from kocr_tui.run_view import RunView
 from kocr_tui.run_watch import RunFeed
 from kocr_tui.strings import LANGUAGES, language_of, table, use_language
 from kocr_tui.widgets.chart import decimate, ticks
-from kocr_tui.widgets.key_bar import key_line
+from kocr_tui.widgets.key_bar import entries, key_line
 from kocr_tui.widgets.samples import DIFFERS, marked, prediction_line
 
 
@@ -83,10 +83,26 @@ def test_no_two_actions_of_a_place_share_a_key() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_key_bar_fits_eighty_columns_with_back_and_quit(language: str) -> None:
     use_language(language)
-    line = key_line("training", "training", 78)
+    line = key_line(
+        [one for one in actions_at("training") if one.applies("training")], "training", 79
+    )
     assert line.cell_length <= 80
     for key in ("s ", "a ", "p ", "e ", "c ", "t ", "esc ", "q ", "? "):
         assert key in line.plain
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(
+    ("live", "keys"),
+    [(None, "n d / q ?"), ("training", "↵ n d s v x / q ?"), ("stopped", "↵ n d r v x / q ?")],
+)
+def test_the_key_bar_of_the_list_has_what_one_needs_most_at_eighty_columns(
+    language: str, live: State | None, keys: str
+) -> None:
+    use_language(language)
+    actions = [one for one in actions_at("home") if one.applies(live)]
+    shown = [key_label(action) for action, _piece in entries(actions, live, 79)]
+    assert set(keys.split()) <= set(shown)
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ async def test_a_disk_that_fills_up_is_told_in_time(
     ("language", "texts"),
     [
         ("en", ("Written by a newer kocr-tui; some of it may be missing here.", "Update")),
-        ("ko", ("더 새로운 kocr-tui가 만든 실행입니다.", "업데이트하세요")),
+        ("ko", ("더 새로운 kocr-tui가 만든 학습입니다.", "업데이트하세요")),
     ],
 )
 @pytest.mark.parametrize("where", ["events", "config"])
@@ -245,7 +245,7 @@ async def test_a_run_deleted_under_ones_eyes_is_gone(runs: Path, size: tuple[int
     story = training_story(runs)
     app = ConsoleApp(runs, story.run.id, "ko", clock=lambda: EPOCH + 1000)
     async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, shows(pilot, "마지막 말 없이"))
+        await until(pilot, shows(pilot, "말없이 종료"))
         shutil.rmtree(story.run.path)
         await until(pilot, shows(pilot, "폴더가 없어졌습니다. esc를 누르면"))
 

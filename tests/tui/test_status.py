@@ -194,7 +194,7 @@ def test_status_for_people_is_in_their_language(runs: Path) -> None:
         "정규화 일치 70.0 %",
     ]
     story.put(STOPPED)
-    assert line_of(watch(story.run)).endswith("정규화 일치 70.0 %  요청에 따라 멈췄습니다")
+    assert line_of(watch(story.run)).endswith("정규화 일치 70.0 %  요청에 따라 중지했습니다")
 
 
 @pytest.mark.usefixtures("in_korean")
@@ -206,7 +206,7 @@ def test_a_followed_run_is_told_in_the_language_in_use(capsys: pytest.CaptureFix
     printer.show(Finished(state="done", exit_code=0, message="trained 24 steps", step=24))
     assert capsys.readouterr().out.splitlines() == [
         "주의: x",
-        "메모리 인증이 더는 유효하지 않아 다시 확인함: 드라이버 1 → 2",
-        "중지됨: 요청에 따라 멈췄습니다; `kocr-tui resume signs` 하면 이어 갑니다",
+        "메모리 확인이 더는 유효하지 않아 다시 확인함: 드라이버 1 → 2",
+        "중지됨: 요청에 따라 중지했습니다; `kocr-tui resume signs` 명령으로 이어 갈 수 있습니다",
         "완료: 24 스텝을 학습했습니다",
     ]

@@ -367,3 +367,65 @@ async def test_a_step_repaints_few_cells_and_nothing_of_the_home_screen(
         await until(pilot, shows(pilot, "step 122/400", "ETA 6m 01s"))
         assert sent
         assert max(sent) < app.size.width * app.size.height // 6
+
+
+@pytest.mark.parametrize(
+    ("language", "texts"),
+    [
+        ("en", ("reading validation photos (baseline) 96/200", "begins with training",
+                "after the first validation")),
+        ("ko", ("검증 사진 읽는 중 (기준) 96/200", "학습이 시작되면", "첫 검증이 끝나면")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_baseline_says_how_far_it_is_and_what_panes_wait_for(
+    runs: Path, size: tuple[int, int], language: str, texts: tuple[str, ...]
+) -> None:
+    story = Story(runs)
+    story.start()
+    story.tune()
+    story.state("baseline")
+    story.put(Predicted(step=0, scope="baseline", done=96, total=200, predictions=()))
+    with worker_of(story.run):
+        app = app_of(story, language)
+        async with app.run_test(size=size) as pilot:
+            await until(pilot, shows(pilot, *texts, "█"))
+            assert "waiting…" not in screen_text(app)
+
+
+async def test_the_final_pass_says_how_far_it_is_and_a_rolling_slice_does_not(story: Story) -> None:
+    app = app_of(story)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, shows(pilot, "step 120/400"))
+        story.state("validating")
+        await until(pilot, shows(pilot, "◆ validating", "step 120/400"))
+        story.put(Predicted(step=120, scope="final", done=16, total=200, predictions=()))
+        await until(pilot, shows(pilot, "reading validation photos (final) 16/200"))
+        story.validated(120, "final", 150, 200)
+        story.finish("done", "trained 120 steps", 120)
+        await until(pilot, shows(pilot, "✓ done", "step 120/400"))
+
+
+@pytest.mark.parametrize("state", ["died", "stopped"])
+async def test_a_run_that_is_over_shows_its_card_and_says_that_it_does_not_go_on(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    story = training_story(runs)
+    if state == "stopped":
+        story.finish("stopped", "stopped on request", 120)
+    monkeypatch.setattr("kocr_tui.card_watch.Monitor", OneCard)
+    async with app_of(story).run_test(size=(120, 40)) as pilot:
+        await until(pilot, shows(pilot, "71 °C", "342/450 W", "the run is not going on"))
+
+
+async def test_a_run_that_ended_before_training_waits_for_nothing(runs: Path) -> None:
+    story = Story(runs)
+    story.state("queued")
+    story.finish("failed", "no such model", 0)
+    app = app_of(story)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, shows(pilot, "no such model"))
+        await pilot.press("t")
+        await until(pilot, shows(pilot, "nothing was recorded", "the run is not going on"))
+        assert "waiting" not in screen_text(app)
+        assert "begins with" not in screen_text(app)

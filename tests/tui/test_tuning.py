@@ -199,7 +199,7 @@ async def test_once_training_has_begun_enter_says_so(runs: Path) -> None:
         async with app.run_test(size=(120, 40), notifications=True) as pilot:
             await until(pilot, shows(pilot, "step 3/400"))
             await pilot.press("t")
-            await until(pilot, shows(pilot, "▸ bf16 all"))
+            await until(pilot, lambda: isinstance(app.focused, DataTable))
             await pilot.press("down", "enter")
             await until(pilot, shows(pilot, "Training has begun"))
             assert not isinstance(app.screen, ConfirmScreen)
@@ -221,6 +221,37 @@ def test_the_config_asks_for_the_setup_and_nothing_else(runs: Path) -> None:
     assert found.data == config.data
 
 
+def test_the_largest_budget_is_searched_for_anew_with_the_setup(runs: Path) -> None:
+    config = Story(runs).run.config()
+    setup = tuning.planned("nf4", "4", 3)
+    found = choice.with_setup(config, setup)
+    assert (found.model.dtype, found.train.checkpointing) == ("nf4", 4)
+    assert found.tune == config.tune
+    assert found.tune.max_pixels is None
+    fastest = msgspec.structs.replace(config.tune, fastest=True)
+    fixed = choice.with_setup(msgspec.structs.replace(config, tune=fastest), setup)
+    assert (fixed.tune.max_pixels, fixed.tune.fastest) == (setup.max_pixels, False)
+
+
+async def test_choosing_is_offered_while_there_are_setups_and_no_training(runs: Path) -> None:
+    story = Story(runs)
+    tuning.start(story)
+    with worker_of(story.run):
+        app = app_of(story)
+        async with app.run_test(size=(120, 40)) as pilot:
+            await until(pilot, shows(pilot, "s stop"))
+            assert "choose" not in screen_text(app)
+            tuning.plan(story)
+            await until(pilot, shows(pilot, "↵ choose"))
+            tuning.probe(story, 4)
+            tuning.prove(story)
+            story.train(3)
+            await until(pilot, shows(pilot, "step 3/400"))
+            await pilot.press("t")
+            await until(pilot, shows(pilot, "▸ bf16 all"))
+            await until(pilot, lambda: "choose" not in screen_text(app).splitlines()[-1])
+
+
 def test_a_setup_that_no_config_may_have_is_refused(runs: Path) -> None:
     config = Story(runs).run.config()
     with pytest.raises(UsageError, match=r"model\.dtype"):
@@ -239,7 +270,8 @@ def test_the_worker_is_started_again_as_it_was(
     before = plans.read().setups
     choice.choose(story.run, before[3])
     assert launched == [tune_only]
-    assert read_config(story.run.config_file).tune.max_pixels == before[3].max_pixels
+    config = read_config(story.run.config_file)
+    assert (config.model.dtype, config.tune.max_pixels) == (before[3].weights, None)
     assert not story.run.certificate_file.exists()
     assert not story.run.plan_file.exists()
     after = plans.read().setups

@@ -52,6 +52,7 @@ async def test_the_secret_address_shows_the_console_and_no_other_does(runs: Path
     runs.mkdir()
     async with served(runs) as (address, port, lines), aiohttp.ClientSession() as client:
         assert f"ssh -L {port}:127.0.0.1:{port}" in lines[1]
+        assert "Click into the page once" in lines[1]
         for path in ("", "ws", "static/js/textual.js", "guess/", "guess/ws"):
             async with client.get(f"http://127.0.0.1:{port}/{path}") as answer:
                 assert answer.status == 404, path

@@ -86,4 +86,4 @@ def test_mistakes_are_one_line_and_exit_code_2(
 def test_an_empty_folder_of_runs(tmp_path: Path) -> None:
     assert kocr("runs", "--json", home=tmp_path).stdout == "[]\n"
     assert "kocr-tui demo" in kocr("runs", home=tmp_path).stdout
-    assert "실행이 없습니다" in kocr("runs", "--lang", "ko", home=tmp_path).stdout
+    assert "학습이 없습니다" in kocr("runs", "--lang", "ko", home=tmp_path).stdout
