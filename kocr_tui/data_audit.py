@@ -49,11 +49,10 @@ def survey(
 
 
 def summary_line(path: str, found: RowsSummary) -> str:
-    """``200 rows: 199 kept, 1 set aside; largest photo 4,032 x 3,024``, then the first reason."""
+    """``199 kept, 1 set aside; photos up to 4,032 x 3,024``, then the first reason."""
     width, height = found.largest
     text = say(
         "new.audit.found",
-        rows=f"{found.kept + found.set_aside:,}",
         kept=f"{found.kept:,}",
         aside=f"{found.set_aside:,}",
         photo=f"{width:,} x {height:,}",

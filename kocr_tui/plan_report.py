@@ -106,7 +106,9 @@ def _several_loras(setups: Sequence[PlannedSetup]) -> bool:
 
 
 def checkpointing_name(text: str) -> str:
-    """``1 in 4`` for every fourth layer, else the word itself."""
+    """``1 in 4`` for every fourth layer, and words for all, none and whatever else there is."""
+    if text in {"all", "none"}:
+        return say(f"plan.every_{text}")
     return say("plan.every", n=text) if text.isdecimal() else text
 
 

@@ -1,12 +1,12 @@
 """What is wrong, asked or over, in a few lines below the header; hidden when there is nothing."""
 
 from textual.content import Content
-from textual.widgets import Static
 
 from kocr_tui import format as fmt
 from kocr_tui.notices import Notice, notices
 from kocr_tui.run_view import RunView
 from kocr_tui.widgets import ink
+from kocr_tui.widgets.paragraph import Paragraph
 
 MOST_ROWS = 8
 MOST_ROWS_LOW = 3
@@ -15,7 +15,7 @@ _SIDES = 2
 _INDENT = "  "
 
 
-class Banner(Static):
+class Banner(Paragraph):
     """The notices of a run, the most urgent first, as many as there is room for."""
 
     def __init__(self) -> None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from kocr_tui import comparison_scores as scoring
 from kocr_tui import format as fmt
@@ -25,6 +24,7 @@ from kocr_tui.widgets.compared_chart import COLOURS
 from kocr_tui.widgets.compared_curves import state_words
 from kocr_tui.widgets.compared_differences import difference_lines
 from kocr_tui.widgets.lines import Lines
+from kocr_tui.widgets.paragraph import Paragraph
 
 # Parts with sentences, which are broken where they are too long; the others have rows that fit.
 SENTENCES = {"notes", "newest"}
@@ -68,7 +68,7 @@ class TablesPane(VerticalScroll):
     def compose(self) -> ComposeResult:
         for name in PARTS:
             part = f"compare-{name}"
-            yield Static("", id=part, markup=False) if name in SENTENCES else Lines(part)
+            yield Paragraph("", id=part, markup=False) if name in SENTENCES else Lines(part)
 
     def on_mount(self) -> None:
         self.border_title = say("compare.tables")
@@ -93,7 +93,7 @@ class TablesPane(VerticalScroll):
         part.display = bool(rows)
         if isinstance(part, Lines):
             part.show_rows(rows)
-        elif isinstance(part, Static) and part.content != (content := ink.lines(rows)):
+        elif isinstance(part, Paragraph) and part.content != (content := ink.lines(rows)):
             part.update(content)
 
 

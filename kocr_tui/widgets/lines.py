@@ -29,6 +29,8 @@ class Lines(Widget):
         before, self._rows = self._rows, list(rows)
         if len(before) != len(self._rows):
             self.refresh(layout=True)
+            # Textual keeps the old height where this happens while it mounts the widget.
+            self.clear_cached_dimensions()
             return
         changed = self._changed(self._strips(before), self._strips(self._rows))
         if changed:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from textual.content import Content
-from textual.widgets import Static
 
 from core.planning import PlanReport
 from kocr_tui import format as fmt
@@ -12,6 +11,7 @@ from kocr_tui.plan_report import checkpointing_name
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
+from kocr_tui.widgets.paragraph import Paragraph
 
 # Glyph and style of each kind, in the order of the bar.
 KINDS: dict[str, tuple[str, str]] = {
@@ -40,7 +40,7 @@ class Share:
     gib: float
 
 
-class MemoryKinds(Static):
+class MemoryKinds(Paragraph):
     """Heading, bar and legend of the setup in question; drawn again only where a figure moved."""
 
     def __init__(self) -> None:
@@ -59,6 +59,9 @@ class MemoryKinds(Static):
         if content is not None and content != self._shown:
             self._shown = content
             self.update(content)
+        elif rows and self.content_size.height < len(rows):
+            # A layout that ran while this was being mounted may have missed rows.
+            self.refresh(layout=True)
 
     def on_resize(self) -> None:
         if self._view is not None:

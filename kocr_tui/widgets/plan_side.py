@@ -1,21 +1,22 @@
 """The plan of the form's choices, beside the form or in three lines below it."""
 
 from textual.content import Content
-from textual.widgets import Static
 
 from core.planning import PlannedSetup, PlanReport
 from core.profile import GIB
 from kocr_tui import format as fmt
 from kocr_tui.live_plan import PlanState
+from kocr_tui.plan_report import checkpointing_name
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
+from kocr_tui.widgets.paragraph import Paragraph
 
 _ROWS = 100_000
 _FEW_LINES = 5
 _LABEL_COLUMNS = 15
 
 
-class PlanSide(Static):
+class PlanSide(Paragraph):
     """Redraws only when the plan, the epochs or its own size differ."""
 
     def __init__(self) -> None:
@@ -132,7 +133,7 @@ def _table(report: PlanReport, columns: int, shade: str) -> list[Content]:
 
 
 def _row(setup: PlannedSetup) -> list[str]:
-    name = f"{setup.weights} {_layers(setup.checkpointing)}"
+    name = f"{setup.weights} {checkpointing_name(setup.checkpointing)}"
     if not setup.feasible:
         return [name, say("new.plan.too_large"), _gib(setup), "", ""]
     seconds = None if setup.hours_an_epoch is None else setup.hours_an_epoch * 3600
@@ -174,10 +175,6 @@ def _recompute(checkpointing: str) -> str:
     if checkpointing in ("none", "all"):
         return say(f"new.plan.recompute_{checkpointing}")
     return say("new.plan.recompute_some", n=checkpointing)
-
-
-def _layers(checkpointing: str) -> str:
-    return say("plan.every", n=checkpointing) if checkpointing.isdecimal() else checkpointing
 
 
 def _size_of(report: PlanReport, choice: PlannedSetup) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from core.events import ProbeFinished, ProbeStarted, Setup
 from kocr_tui import format as fmt
@@ -14,15 +13,16 @@ from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.bracket import bracket_of, bracket_rows
+from kocr_tui.widgets.paragraph import Paragraph
 
 COLUMNS = {
     "number": 3,
     "budget": 10,
     "tokens": 7,
-    "setup": 13,
+    "setup": 14,
     "predicted": 10,
     "peak": 10,
-    "verdict": 18,
+    "verdict": 17,
     "seconds": 6,
 }
 _RIGHT = {"tokens", "predicted", "peak"}
@@ -42,11 +42,11 @@ class ProbesPane(Vertical):
         self._view: RunView | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="probe-heading", markup=False)
+        yield Paragraph("", id="probe-heading", markup=False)
         with VerticalScroll(id="probe-list", can_focus=False):
-            yield Static("", id="probe-rows", markup=False)
-            yield Static("", id="probe-running", markup=False)
-        yield Static("", id="probe-bracket", markup=False)
+            yield Paragraph("", id="probe-rows", markup=False)
+            yield Paragraph("", id="probe-running", markup=False)
+        yield Paragraph("", id="probe-bracket", markup=False)
 
     def show(self, view: RunView) -> None:
         """Draws where a probe or a shown second differs; takes no room before the first probe."""
@@ -60,13 +60,13 @@ class ProbesPane(Vertical):
         figures = (tuple(state.probes), state.probing, room)
         if figures != self._shown:
             self._shown = figures
-            self.query_one("#probe-heading", Static).update(heading(room))
-            rows = self.query_one("#probe-rows", Static)
+            self.query_one("#probe-heading", Paragraph).update(heading(room))
+            rows = self.query_one("#probe-rows", Paragraph)
             rows.display = bool(state.probes)
             rows.update(ink.lines(finished_rows(state.probes, room)))
             bracket = bracket_of(state)
             drawn = bracket_rows(bracket, room) if bracket else []
-            self.query_one("#probe-bracket", Static).update(ink.lines(drawn))
+            self.query_one("#probe-bracket", Paragraph).update(ink.lines(drawn))
             self.query_one("#probe-list").scroll_end(animate=False)
 
     def _show_running(self, view: RunView, room: int) -> None:
@@ -74,7 +74,7 @@ class ProbesPane(Vertical):
         elapsed = (probing, int(view.now - probing.time) if probing else 0, room)
         if elapsed != self._elapsed:
             self._elapsed = elapsed
-            row = self.query_one("#probe-running", Static)
+            row = self.query_one("#probe-running", Paragraph)
             row.display = probing is not None
             row.update(running_row(probing, view.now, room) if probing else "")
 

@@ -3,12 +3,12 @@
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.widgets import Static
 
 from kocr_tui import format as fmt
 from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
+from kocr_tui.widgets.paragraph import Paragraph
 
 
 class WhyPane(VerticalScroll):
@@ -20,14 +20,14 @@ class WhyPane(VerticalScroll):
         self._shown: tuple[str, ...] | None = None
 
     def compose(self) -> ComposeResult:
-        yield Static("", markup=False)
+        yield Paragraph("", markup=False)
 
     def show(self, view: RunView) -> None:
         """Draws where the sentences differ."""
         sentences = sentences_of(view)
         if sentences != self._shown:
             self._shown = sentences
-            self.query_one(Static).update(
+            self.query_one(Paragraph).update(
                 ink.lines([why_line(text) for text in sentences] or [_expected()])
             )
 

@@ -32,3 +32,10 @@ def trained(story: Story, right: int | None = 160, steps: int = 120) -> Story:
         story.validated(steps, "final", right, 200)
         story.finish("done", f"trained {steps} steps", steps)
     return story
+
+
+def two(runs: Path) -> tuple[Story, Story]:
+    """A run of rank 16 and a worse one of rank 32 that took half the steps."""
+    better = trained(story_with(runs, "signs", 0))
+    worse = trained(story_with(runs, "간판", 1, lora={"rank": 32}), right=100, steps=60)
+    return better, worse

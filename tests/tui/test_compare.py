@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from compared_runs import story_with, trained
+from compared_runs import story_with, trained, two
 from textual.pilot import Pilot
 from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, Story, worker_of
@@ -32,12 +32,6 @@ async def compare(pilot: Pilot[str], *stories: Story) -> None:
 
 def lacks(pilot: Pilot[str], text: str) -> Callable[[], bool]:
     return lambda: text not in screen_text(pilot.app)
-
-
-def two(runs: Path) -> tuple[Story, Story]:
-    better = trained(story_with(runs, "signs", 0))
-    worse = trained(story_with(runs, "간판", 1, lora={"rank": 32}), right=100, steps=60)
-    return better, worse
 
 
 @pytest.mark.parametrize("size", SIZES)

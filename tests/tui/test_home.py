@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
 from tui_pilot import screen_text, shows, until
-from tui_story import EPOCH, Story, training_story, worker_of
+from tui_story import EPOCH, Story, ended_story, training_story, worker_of
 
 from core.run_dir import RunDir, list_runs
 from kocr_tui.app import ConsoleApp
@@ -29,20 +29,14 @@ def app_of(runs: Path, language: str = "en") -> ConsoleApp:
     return ConsoleApp(runs, None, language, clock=lambda: EPOCH + 1000)
 
 
-def ended(runs: Path, name: str, right: int, days_ago: int) -> Story:
-    """A finished run whose final accuracy is ``right`` of 100."""
-    story = Story(runs, name, at=EPOCH - days_ago * 86400)
-    story.start()
-    story.train(days_ago)
-    story.validated(400, "final", right, 100)
-    story.finish("done", "the adapter is saved", 400)
-    return story
-
-
 @pytest.fixture
 def three(runs: Path) -> list[Story]:
     """Finished runs, newest first."""
-    return [ended(runs, "나비", 50, 1), ended(runs, "gabang", 90, 2), ended(runs, "shop", 70, 3)]
+    return [
+        ended_story(runs, "나비", 50, 1),
+        ended_story(runs, "gabang", 90, 2),
+        ended_story(runs, "shop", 70, 3),
+    ]
 
 
 def home_of(pilot: Pilot[str]) -> HomeScreen:

@@ -1,26 +1,61 @@
-"""How the screens look; `pytest --snapshot-update` accepts a change after a look at it."""
+"""What each screen looks like in every state, size and language; look at them before committing.
+
+``pytest tests/tui/test_snapshots.py --snapshot-update`` takes the pictures anew.
+"""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from snapshot_stories import SCENES, Scene, words
 from textual.pilot import Pilot
-from textual.widgets import Input
-from tui_pilot import shows, until
-from tui_story import EPOCH, Story, training_story, worker_of
+from textual.widgets import Input, Static
+from tui_pilot import screen_text, shows, until
+from tui_story import EPOCH, Story
 
+from core.run_dir import RunDir
 from kocr_tui.app import ConsoleApp
+from kocr_tui.data_audit import RowsSummary
+from kocr_tui.messages import RunNews
+from kocr_tui.screens.home import HomeScreen
+from kocr_tui.screens.run import RunScreen
+from kocr_tui.settings import Look
+from kocr_tui.widgets.card import CardPane
+from kocr_tui.widgets.pane import Pane
+from kocr_tui.widgets.plan_table import PlanTable
 
-SIZES = [(80, 24), (120, 40)]
+SIZES = [(80, 24), (120, 40), (200, 50)]
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"theme": "light"},
+    "contrast": {"theme": "contrast"},
+    "basic": {"theme": "basic"},
+    "ascii": {"ascii": True},
+    "no-color": {},
+}
+# Panes pace themselves and threads rest between looks, which nobody has to wait for here.
+RESTS = {
+    "kocr_tui.widgets.pane.FIGURES_SECONDS": 0.0,
+    "kocr_tui.widgets.pane.CHART_SECONDS": 0.0,
+    "kocr_tui.run_watch.RUN_SECONDS": 0.1,
+    "kocr_tui.run_watch.FOLDER_SECONDS": 0.1,
+    "kocr_tui.run_watch.CARD_SECONDS": 0.1,
+    "kocr_tui.card_watch.CARD_SECONDS": 0.1,
+    "kocr_tui.comparison_watch.COMPARE_SECONDS": 0.1,
+    "kocr_tui.data_audit.SETTLE_SECONDS": 0.0,
+    "kocr_tui.live_plan.SETTLE_SECONDS": 0.0,
+}
 SnapCompare = Callable[..., bool]
 Before = Callable[[Pilot[str]], Awaitable[None]]
 
 
-class NoCards:
-    """NVML on a box without a GPU, so that pictures are the same on every box."""
+class NoDriver:
+    """NVML on a box without a GPU."""
 
-    def __enter__(self) -> "NoCards":
+    reason = "no NVIDIA driver: libnvidia-ml.so.1 was not found"
+
+    def __enter__(self) -> "NoDriver":
         return self
 
     def __exit__(self, *_reason: object) -> None:
@@ -30,105 +65,130 @@ class NoCards:
         return []
 
 
+def surveyed(path: Path, *_asked: object) -> RowsSummary:
+    """What a file of rows has, by its name."""
+    if path.stem == "broken":
+        reason = "the label is empty"
+        return RowsSummary(
+            kept=138_148, set_aside=1, largest=(4032, 3024), first_line=7, first_reason=reason
+        )
+    kept = 138_149 if path.stem == "train" else 17_272
+    return RowsSummary(kept=kept, set_aside=0, largest=(4032, 3024))
+
+
 @pytest.fixture(autouse=True)
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("kocr_tui.run_watch.Monitor", NoCards)
+    for name, seconds in RESTS.items():
+        monkeypatch.setattr(name, seconds)
+    for place in ("run_watch", "card_watch"):
+        monkeypatch.setattr(f"kocr_tui.{place}.Monitor", NoDriver)
+    monkeypatch.setattr("kocr_tui.others_on_card.OthersOnCard.read", lambda *_of: None)
     monkeypatch.setattr("kocr_tui.screens.form_news.auto_card", lambda: None)
+    monkeypatch.setattr("kocr_tui.data_audit.survey", surveyed)
+    monkeypatch.setattr("kocr_tui.screens.run_edits.bytes_on_disk", lambda _run: 3 * 2**30)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.chdir(tmp_path)
 
 
-def ready(*texts: str, keys: tuple[str, ...] = (), then: tuple[str, ...] = ()) -> Before:
-    """Waits for texts, presses keys, waits for other texts, and stops cursors from blinking."""
+@pytest.fixture(autouse=True)
+def _signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with a lock file has a worker, which has just shown life where there's a heartbeat."""
+
+    def holder(path: Path) -> int | None:
+        return 4242 if path.exists() else None
+
+    def heartbeat_age(run: RunDir) -> float:
+        return 1.0 if run.heartbeat_file.exists() else 47.0
+
+    monkeypatch.setattr("core.run_dir.lock", SimpleNamespace(holder=holder))
+    monkeypatch.setattr(RunDir, "heartbeat_age", heartbeat_age)
+
+
+def app_of(story: Story | None, late: float, language: str, **look: Any) -> ConsoleApp:
+    now = story.now + late if story else EPOCH + 1000
+    run_id = story.run.id if story else None
+    return ConsoleApp(Path("runs"), run_id, language, lambda: now, Look(**look))
+
+
+def complete(scene: Scene, story: Story | None) -> Before:
+    """Goes to the scene and waits until everything that it shows is there."""
 
     async def wait(pilot: Pilot[str]) -> None:
-        await until(pilot, shows(pilot, *texts))
-        await pilot.press(*keys)
-        await until(pilot, shows(pilot, *then))
+        await scene.go(pilot, story.run if story else None)
+        await until(pilot, shows(pilot, *map(words, scene.shown)))
+        await until(pilot, lambda: cards_read(pilot))
         for field in pilot.app.screen.query(Input):
             field.cursor_blink = False
-        await pilot.pause()
+        await settled(pilot)
+        await until(pilot, lambda: focus_is_set(pilot))
+        await settled(pilot)
 
     return wait
 
 
-def app_of(run_id: str | None = None, language: str = "en") -> ConsoleApp:
-    return ConsoleApp(Path("runs"), run_id, language, clock=lambda: EPOCH + 1000)
+def cards_read(pilot: Pilot[str]) -> bool:
+    """Whether what is said of a card has come, which screens show with their next figures."""
+    top = pilot.app.screen
+    if isinstance(top, HomeScreen):
+        return bool(top.query_one("#home-card", Static).content)
+    return all(pane.reading is not None for pane in panes(pilot) if isinstance(pane, CardPane))
+
+
+def focus_is_set(pilot: Pilot[str]) -> bool:
+    """Whether the table of setups has the focus, where it's there and nothing lies above it."""
+    tables = [one for one in pilot.app.screen.query(PlanTable) if one.row_count]
+    training = any(pane.size.width for pane in pilot.app.screen.query(CardPane))
+    return training or all(one.has_focus for one in tables)
+
+
+async def settled(pilot: Pilot[str]) -> None:
+    """Draws until that changes nothing: a scroll bar that comes leaves less room for the rest."""
+    looks: list[object] = []
+    while len(looks) < 2 or looks[-1] != looks[-2]:
+        for pane in panes(pilot):
+            pane.redraw()
+        if isinstance(pilot.app.screen, RunScreen):
+            # The table of setups takes the focus with the first news after its rows.
+            pilot.app.screen.post_message(RunNews())
+        await pilot.pause()
+        looks.append((screen_text(pilot.app), pilot.app.focused))
+
+
+def panes(pilot: Pilot[str]) -> list[Pane]:
+    """Those of the run that is open, on the top screen or below it."""
+    return [pane for screen in pilot.app.screen_stack for pane in screen.query(Pane)]
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
-@pytest.mark.parametrize("size", SIZES)
-def test_home(snap_compare: SnapCompare, size: tuple[int, int], language: str) -> None:
-    live = training_story(Path("runs"), "live")
-    ended = Story(Path("runs"), "ended", at=EPOCH - 86400)
-    ended.start()
-    ended.tune()
-    ended.train(60)
-    ended.finish("stopped", "checkpoint saved", 60)
-    with worker_of(live.run):
-        before = ready("120/400", "60/400", "CPU")
-        assert snap_compare(app_of(language=language), terminal_size=size, run_before=before)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", SCENES)
+def test_screen(
+    snap_compare: SnapCompare,
+    leave_room: Callable[[int], None],
+    name: str,
+    size: tuple[int, int],
+    language: str,
+) -> None:
+    scene = SCENES[name]
+    leave_room(scene.free)
+    story = scene.write(Path("runs"))
+    app = app_of(story, scene.late, language)
+    assert snap_compare(app, terminal_size=size, run_before=complete(scene, story))
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_look(snap_compare: SnapCompare, monkeypatch: pytest.MonkeyPatch, look: str) -> None:
+    if look == "no-color":
+        monkeypatch.setenv("NO_COLOR", "1")
+    scene = SCENES["training"]
+    story = scene.write(Path("runs"))
+    app = app_of(story, scene.late, "en", **LOOKS[look])
+    assert snap_compare(app, terminal_size=(120, 40), run_before=complete(scene, story))
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
-def test_home_without_runs(snap_compare: SnapCompare, language: str) -> None:
-    before = ready("runs", "CPU")
-    assert snap_compare(app_of(language=language), terminal_size=(80, 24), run_before=before)
-
-
-@pytest.mark.parametrize("language", ["en", "ko"])
-@pytest.mark.parametrize("size", SIZES)
-def test_training(snap_compare: SnapCompare, size: tuple[int, int], language: str) -> None:
-    story = training_story(Path("runs"))
-    with worker_of(story.run):
-        app = app_of(story.run.id, language)
-        before = ready("120/400", "0.524", "70.0 %", "교보문고")
-        assert snap_compare(app, terminal_size=size, run_before=before)
-
-
-@pytest.mark.parametrize("language", ["en", "ko"])
-@pytest.mark.parametrize("size", SIZES)
-def test_tuning(snap_compare: SnapCompare, size: tuple[int, int], language: str) -> None:
-    story = Story(Path("runs"))
-    story.start()
-    story.tune(finish=False)
-    with worker_of(story.run):
-        app = app_of(story.run.id, language)
-        before = ready("3.21 MP", "▶")
-        assert snap_compare(app, terminal_size=size, run_before=before)
-
-
-@pytest.mark.parametrize("state", ["died", "failed", "done"])
-def test_ended(snap_compare: SnapCompare, state: str) -> None:
-    story = training_story(Path("runs"))
-    story.run.log_file.write_text("Traceback\nRuntimeError: [red]no[/red]\n")
-    texts = {"died": "last word", "failed": "the disk is full", "done": "final, 200"}
-    if state == "failed":
-        story.finish("failed", "the disk is full", 120)
-    elif state == "done":
-        story.validated(400, "final", 130, 200)
-        story.finish("done", "the adapter is saved", 400)
-    app = app_of(story.run.id)
-    before = ready(texts[state], "교보문고", "70.0 %" if state != "done" else "65.0 %")
-    assert snap_compare(app, terminal_size=(120, 40), run_before=before)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_new_run(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
-    before = ready("No runs", keys=("n",), then=("tokens at a time", "✓ planned"))
-    assert snap_compare(app_of(), terminal_size=size, run_before=before)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_help(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
-    story = training_story(Path("runs"))
-    with worker_of(story.run):
-        before = ready("0.524", keys=("question_mark",), then=("Help: training",))
-        assert snap_compare(app_of(story.run.id), terminal_size=size, run_before=before)
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_confirm(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
-    story = training_story(Path("runs"))
-    with worker_of(story.run):
-        before = ready("0.524", keys=("a",), then=("It leaves at",))
-        assert snap_compare(app_of(story.run.id), terminal_size=size, run_before=before)
+def test_too_small(snap_compare: SnapCompare, language: str) -> None:
+    scene = Scene(lambda _runs: None, ("60", "18"))
+    app = app_of(None, 0, language)
+    assert snap_compare(app, terminal_size=(50, 12), run_before=complete(scene, None))

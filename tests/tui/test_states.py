@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, Story, setup, training_story, worker_of
-from tui_troubles import VOIDED, checkpoint_of, out_of_memory
+from tui_troubles import VOIDED, checkpoint_of, newer_event, out_of_memory
 
 from core.events import Finished, Tuned
 from core.hardware.nvml import Card
@@ -214,8 +214,7 @@ async def test_a_run_of_a_newer_version_is_shown_and_said_to_be_one(
 ) -> None:
     story = training_story(runs)
     if where == "events":
-        with story.run.events_file.open("ab") as file:
-            file.write(b'{"kind":"teleported","v":9,"seq":999,"time":1.0}\n')
+        newer_event(story.run)
     else:
         config = story.run.config_file
         config.write_text(config.read_text() + "\n[teleport]\nwhere = 1\n")

@@ -8,6 +8,7 @@ import tuning_story as tuning
 from textual.widgets import DataTable
 from tui_pilot import screen_text, shows, until
 from tui_story import Story, worker_of
+from tuning_story import probing, proved
 
 from core.config import read_config
 from core.errors import KocrError, UsageError
@@ -31,25 +32,6 @@ GIB = 2**30
 
 def app_of(story: Story, language: str = "en") -> ConsoleApp:
     return ConsoleApp(story.run.path.parent, story.run.id, language, clock=lambda: story.now + 17)
-
-
-def probing(runs: Path, finished: int = 2) -> Story:
-    story = Story(runs)
-    tuning.start(story)
-    tuning.plan(story)
-    tuning.probe(story, finished, running=True)
-    return story
-
-
-def proved(runs: Path, *, tune_only: bool = True) -> Story:
-    """A run that has a choice and waits."""
-    story = Story(runs)
-    tuning.start(story, tune_only=tune_only)
-    tuning.plan(story)
-    tuning.probe(story, 4)
-    tuning.prove(story)
-    story.finish("stopped", "tuned", 0)
-    return story
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -136,7 +118,7 @@ async def test_nothing_that_fits_is_said_with_what_the_least_takes(runs: Path) -
     story.finish("failed", "nothing fits", 0)
     app = app_of(story)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        await until(pilot, shows(pilot, "✗ No setup fits: the smallest takes ~19.04 of 21.80 GiB"))
+        await until(pilot, shows(pilot, "✗ No setup fits: the smallest takes ~25.10 of 21.80 GiB"))
         await until(pilot, shows(pilot, "✗ bf16 all", "Nothing was proved to fit"))
 
 

@@ -227,6 +227,17 @@ def training_story(runs: Path, name: str = "signs") -> Story:
     return story
 
 
+def ended_story(runs: Path, name: str, right: int, days_ago: int) -> Story:
+    """A finished run whose final accuracy is ``right`` of 100."""
+    story = Story(runs, name, at=EPOCH - days_ago * 86400)
+    story.start()
+    story.train(days_ago)
+    story.step(STEPS)
+    story.validated(STEPS, "final", right, 100)
+    story.finish("done", "the adapter is saved", STEPS)
+    return story
+
+
 @contextmanager
 def worker_of(run: RunDir) -> Iterator[int]:
     """A process that holds the run's lock, as a worker would."""

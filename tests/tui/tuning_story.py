@@ -1,5 +1,6 @@
 """Runs in the middle of tuning for tests: a plan on disk beside the events of a story."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -52,13 +53,25 @@ def plan_of(*, measured: bool = False, fits: bool = True) -> PlanReport:
     setups = [planned(*pair, place) for place, pair in enumerate(pairs)]
     source = "measured" if measured else "predicted"
     setups[0] = msgspec.structs.replace(setups[0], chosen=True, peak=source, speed=source)
+    if measured:
+        setups[0] = msgspec.structs.replace(
+            setups[0], max_pixels=10_976_000, image_tokens=14_000, micro_batch_tokens=14_064
+        )
     setups[-1] = msgspec.structs.replace(
         setups[-1], feasible=False, peak_gib=25.1, headroom_gib=LIMIT_GIB - 25.1,
         samples_per_s=None, hours_an_epoch=None,
     )  # fmt: skip
     if not fits:
         setups = [
-            msgspec.structs.replace(one, chosen=False, feasible=False, peak_gib=25.1)
+            msgspec.structs.replace(
+                one,
+                chosen=False,
+                feasible=False,
+                peak_gib=25.1,
+                headroom_gib=LIMIT_GIB - 25.1,
+                samples_per_s=None,
+                hours_an_epoch=None,
+            )
             for one in setups
         ]
     return PlanReport(
@@ -70,7 +83,7 @@ def plan_of(*, measured: bool = False, fits: bool = True) -> PlanReport:
         setups=tuple(setups),
         probes=1 if measured else 0,
         why=("bf16, rank 16, language, checkpointing all has the largest pixel budget.",),
-        by_kind=BY_KIND,
+        by_kind=BY_KIND if fits else BY_KIND | {"activations": 20.46},
         rows=138_149,
     )
 
@@ -159,3 +172,23 @@ def prove(story: Story) -> None:
     choice = setup_at(10_976_000, peak_gib=19.04)
     write_plan(story, plan_of(measured=True))
     story.put(events.Tuned(choice=choice, probes=4, reused=False, why=why))
+
+
+def probing(runs: Path, finished: int = 2) -> Story:
+    """A run in the middle of its probes."""
+    story = Story(runs)
+    start(story)
+    plan(story)
+    probe(story, finished, running=True)
+    return story
+
+
+def proved(runs: Path, *, tune_only: bool = True) -> Story:
+    """A run that has a choice and waits."""
+    story = Story(runs)
+    start(story, tune_only=tune_only)
+    plan(story)
+    probe(story, 4)
+    prove(story)
+    story.finish("stopped", "tuned; `kocr-tui resume signs` trains with it", 0)
+    return story
