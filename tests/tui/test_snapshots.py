@@ -39,8 +39,8 @@ RESTS = {
     "kocr_tui.widgets.pane.FIGURES_SECONDS": 0.0,
     "kocr_tui.widgets.pane.CHART_SECONDS": 0.0,
     "kocr_tui.run_watch.RUN_SECONDS": 0.1,
-    "kocr_tui.run_watch.FOLDER_SECONDS": 0.1,
-    "kocr_tui.run_watch.CARD_SECONDS": 0.1,
+    "kocr_tui.folder_watch.FOLDER_SECONDS": 0.1,
+    "kocr_tui.folder_watch.CARD_SECONDS": 0.1,
     "kocr_tui.card_watch.CARD_SECONDS": 0.1,
     "kocr_tui.comparison_watch.COMPARE_SECONDS": 0.1,
     "kocr_tui.data_audit.SETTLE_SECONDS": 0.0,
@@ -80,8 +80,8 @@ def surveyed(path: Path, *_asked: object) -> RowsSummary:
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, seconds in RESTS.items():
         monkeypatch.setattr(name, seconds)
-    for place in ("run_watch", "card_watch"):
-        monkeypatch.setattr(f"kocr_tui.{place}.Monitor", NoDriver)
+    for place in ("kocr_tui.run_watch", "kocr_tui.card_watch", "core.hardware.nvml"):
+        monkeypatch.setattr(f"{place}.Monitor", NoDriver)
     monkeypatch.setattr("kocr_tui.others_on_card.OthersOnCard.read", lambda *_of: None)
     monkeypatch.setattr("kocr_tui.screens.form_news.auto_card", lambda: None)
     monkeypatch.setattr("kocr_tui.data_audit.survey", surveyed)
