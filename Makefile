@@ -17,7 +17,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 
 screens: $(INSTALLED)
-	$(BIN)/python -m kocr_tui.screenshots docs
+	$(BIN)/python docs/screens.py
 
 gpu: $(INSTALLED)
 	$(BIN)/pytest tests/gpu -rs

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from core.events import FINAL_STATES, State
 from core.run_dir import RunDir
 from kocr_tui import format as fmt
-from kocr_tui.actions import bindings_for
+from kocr_tui.actions import Action, bindings_for
 from kocr_tui.folder_watch import follow_card, follow_folder
 from kocr_tui.messages import CardRead, Launched, LaunchFailed, RunsListed
 from kocr_tui.run_list import Order, in_order, matching, next_order, to_compare
@@ -131,6 +131,9 @@ class HomeScreen(RunEdits):
         alive = sum(row.state not in FINAL_STATES for row in rows)
         count = say("home.count", count=len(rows), live=alive) if rows else ""
         return f"{count} · {say('home.marked', count=len(self._marks))}" if self._marks else count
+
+    def offers(self, action: Action) -> bool:
+        return bool(self._rows) or action.id not in {"filter", "sort"}
 
     def chosen_row(self) -> RunRow | None:
         return self.query_one(RunsTable).chosen() if self._rows else None

@@ -118,6 +118,8 @@ class RunScreen(RunControls):
         return self.view.live
 
     def offers(self, action: Action) -> bool:
+        if self.view.pulse.gone and action.needs:
+            return False
         return action.id != "choose" or has_choice(self.view)
 
     def chosen_run(self) -> RunDir:

@@ -103,8 +103,9 @@ class TuningView(VerticalScroll, can_focus=False):
 
 
 def has_choice(view: RunView) -> bool:
-    """Whether there are setups to choose from, and it's not too late to."""
-    return bool(view.pulse.plan.setups) and view.state.training is None
+    """Whether there is a setup that fits to choose, and it's not too late to."""
+    fits = any(setup.feasible for setup in view.pulse.plan.setups)
+    return fits and view.state.training is None
 
 
 def refused(view: RunView, setup: PlannedSetup | None, *, choosing: bool) -> str | None:

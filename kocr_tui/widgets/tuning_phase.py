@@ -42,8 +42,9 @@ def phase_line(view: RunView, columns: int) -> Content:
     if state.tuned is not None and not changed:
         return _chosen(view, state.tuned, columns)
     if view.live in FINAL_STATES:
-        key = "tuning.over_choose" if plan.setups else "tuning.over"
-        return ink.line((say(key), "$secondary"))
+        feasible = any(setup.feasible for setup in plan.setups)
+        key = "over_choose" if feasible else "over_none" if plan.setups else "over"
+        return ink.line((say(f"tuning.{key}"), "$secondary"))
     if state.probing is not None:
         return _probing(state.probing)
     if state.planned is not None and not state.probes:
