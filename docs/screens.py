@@ -24,7 +24,12 @@ RECORDED = DOCS / "recorded"
 HERE = "@RECORDED@"
 PHOTOS = 12
 SIZE = (120, 40)
-KEYS = {"home": (), "tuning": ("enter", "t"), "training": ("enter",), "compare": ("v",)}
+KEYS = {
+    "home": (),
+    "tuning": ("down", "enter", "t"),
+    "training": ("down", "enter"),
+    "compare": ("v",),
+}
 _TEXT = re.compile(
     r'(?P<before><text [^>]*?)textLength="(?P<length>[\d.]+)"(?P<after>[^>]*)>(?P<text>[^<]+)<'
 )

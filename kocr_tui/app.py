@@ -14,9 +14,9 @@ from textual.screen import Screen
 
 from core.run_dir import find_run
 from kocr_tui.actions import key_label, use_ascii_labels, use_keys
-from kocr_tui.ascii import AsciiFilter
-from kocr_tui.no_color import StyledFilter
-from kocr_tui.palette import THEMES, choose_theme
+from kocr_tui.look.ascii import AsciiFilter
+from kocr_tui.look.no_color import StyledFilter
+from kocr_tui.look.palette import THEMES, choose_theme
 from kocr_tui.screens.base import BaseScreen
 from kocr_tui.screens.home import HomeScreen
 from kocr_tui.settings import Look

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from core.errors import KocrError
-from kocr_tui.arguments import make_parser
+from kocr_tui.options.arguments import make_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.message import Message
 
-from kocr_tui.run_row import RunRow
+from kocr_tui.views.run_row import RunRow
 
 if TYPE_CHECKING:
-    from kocr_tui.card_reading import CardReading
-    from kocr_tui.comparison import Compared
-    from kocr_tui.data_audit import RowsState
-    from kocr_tui.live_plan import PlanState
-    from kocr_tui.model_list import KnownModel
+    from kocr_tui.reading.card_reading import CardReading
+    from kocr_tui.reading.data_audit import RowsState
+    from kocr_tui.reading.live_plan import PlanState
+    from kocr_tui.reading.model_list import KnownModel
+    from kocr_tui.views.comparison import Compared
 
 
 class Newest(Message, bubble=False):

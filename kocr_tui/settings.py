@@ -12,7 +12,7 @@ from core import toml_file
 from core.errors import UsageError
 from core.profile import user_folder
 from kocr_tui.actions import use_keys
-from kocr_tui.ascii import needs_ascii
+from kocr_tui.look.ascii import needs_ascii
 
 ThemeName = Literal["auto", "dark", "light", "contrast", "basic"]
 

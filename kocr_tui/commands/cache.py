@@ -7,7 +7,7 @@ from core.config import read_config
 from core.errors import UsageError
 from core.launch import busy_message, fill_cache
 from core.run_dir import find_run, runs_folder
-from kocr_tui.run_config import refuse_what_is_not_there
+from kocr_tui.options.run_config import refuse_what_is_not_there
 
 
 def run(options: argparse.Namespace) -> int:

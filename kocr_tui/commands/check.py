@@ -8,9 +8,9 @@ from core.data.audit.audit import audit
 from core.data.photos import PhotoBook
 from core.data.survey import PHOTO_CACHE
 from core.run_dir import home
-from kocr_tui import report
-from kocr_tui.check_report import lines
-from kocr_tui.progress import progress_line
+from kocr_tui.plain import report
+from kocr_tui.plain.check_report import lines
+from kocr_tui.plain.progress import progress_line
 from kocr_tui.strings import say
 
 

@@ -10,8 +10,8 @@ from core.data.receipt import Receipt
 from core.data.survey import PHOTO_CACHE
 from core.run_dir import home
 from kocr_tui import format as fmt
-from kocr_tui import report
-from kocr_tui.progress import progress_line
+from kocr_tui.plain import report
+from kocr_tui.plain.progress import progress_line
 from kocr_tui.strings import say
 
 

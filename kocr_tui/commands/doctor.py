@@ -5,8 +5,8 @@ import json
 
 from core.hardware.doctor import examine
 from core.run_dir import runs_folder
-from kocr_tui import report
-from kocr_tui.doctor_report import findings_text
+from kocr_tui.plain import report
+from kocr_tui.plain.doctor_report import findings_text
 
 
 def run(options: argparse.Namespace) -> int:

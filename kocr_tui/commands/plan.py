@@ -13,9 +13,9 @@ from core.errors import UsageError
 from core.planning import PlanRequest
 from core.profile import load_profile
 from kocr_tui import format as fmt
-from kocr_tui import report
-from kocr_tui.plan_report import lines
-from kocr_tui.run_config import refuse_no_model, refuse_no_rows
+from kocr_tui.options.run_config import refuse_no_model, refuse_no_rows
+from kocr_tui.plain import report
+from kocr_tui.plain.plan_report import lines
 from kocr_tui.strings import say
 
 _CLEAR = "\r\x1b[K"

@@ -4,8 +4,8 @@ import argparse
 
 from core.run_dir import list_runs, runs_folder
 from core.run_state import watch
-from kocr_tui import report
 from kocr_tui.commands.status import line_of
+from kocr_tui.plain import report
 from kocr_tui.strings import say
 
 

@@ -7,12 +7,12 @@ from core.errors import UsageError
 from core.launch import launch, prepare_demo
 from core.run_dir import RunDir, create_run, runs_folder
 from core.run_state import watch
-from kocr_tui import report
 from kocr_tui.commands.console import has_terminal, look_of_options, open_on
 from kocr_tui.commands.status import line_of
 from kocr_tui.commands.which_run import live_or_last, named_or_last
-from kocr_tui.follow import follow
-from kocr_tui.run_config import config_of_options
+from kocr_tui.options.run_config import config_of_options
+from kocr_tui.plain import report
+from kocr_tui.plain.follow import follow
 from kocr_tui.settings import Look
 from kocr_tui.strings import say
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from core.errors import KocrError
 from core.run_state import RunWatch, watch
 from kocr_tui import format as fmt
-from kocr_tui import report
 from kocr_tui.commands.which_run import live_or_last
-from kocr_tui.follow import died
+from kocr_tui.plain import report
+from kocr_tui.plain.follow import died
 from kocr_tui.strings import say
 from kocr_tui.words import message_of
 

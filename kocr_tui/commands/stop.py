@@ -11,9 +11,9 @@ import time
 from core.errors import KocrError, UsageError
 from core.events import Request
 from core.run_state import RunWatch, watch
-from kocr_tui import report
 from kocr_tui.commands.which_run import named_or_live
-from kocr_tui.follow import died
+from kocr_tui.plain import report
+from kocr_tui.plain.follow import died
 from kocr_tui.strings import say
 from kocr_tui.words import message_of
 

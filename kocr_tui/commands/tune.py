@@ -11,10 +11,10 @@ from core.launch import launch
 from core.planning import PlanReport
 from core.run_dir import RunDir, create_run, runs_folder
 from core.run_state import watch
-from kocr_tui import report
-from kocr_tui.follow import follow
-from kocr_tui.plan_report import lines
-from kocr_tui.run_config import config_of_options
+from kocr_tui.options.run_config import config_of_options
+from kocr_tui.plain import report
+from kocr_tui.plain.follow import follow
+from kocr_tui.plain.plan_report import lines
 from kocr_tui.strings import say
 
 

@@ -117,7 +117,7 @@ class BaseScreen(Screen[str]):
         self.tell(say("copy.done_tmux" if os.environ.get("TMUX") else "copy.done"))
 
     def _text_in_focus(self) -> str:
-        from kocr_tui.plain_text import text_of
+        from kocr_tui.look.plain_text import text_of
 
         return text_of(self.in_focus())
 
@@ -128,7 +128,7 @@ class BaseScreen(Screen[str]):
     def save(self, text: str) -> None:
         """Writes the text to a new file and tells which."""
         try:
-            from kocr_tui.text_file import save_text
+            from kocr_tui.look.text_file import save_text
 
             path = save_text(text, self.place, time.time())
         except KocrError as error:

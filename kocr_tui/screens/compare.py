@@ -12,11 +12,11 @@ from textual.widgets import Static
 
 from core.run_dir import RunDir
 from kocr_tui.actions import bindings_for
-from kocr_tui.comparison import MOST_RUNS
-from kocr_tui.comparison_watch import follow_compared
 from kocr_tui.messages import RunsCompared
+from kocr_tui.reading.comparison_watch import follow_compared
 from kocr_tui.screens.base import BaseScreen
 from kocr_tui.strings import say
+from kocr_tui.views.comparison import MOST_RUNS
 from kocr_tui.widgets.compared_curves import CurvesPane
 from kocr_tui.widgets.compared_tables import TablesPane
 

@@ -8,8 +8,8 @@ from textual import on, work
 from core import toml_file
 from core.config import RunConfig
 from kocr_tui import format as fmt
-from kocr_tui.completion import user_path
 from kocr_tui.messages import ConfigSaved
+from kocr_tui.reading.completion import user_path
 from kocr_tui.screens.ask_text import AskTextScreen
 from kocr_tui.screens.base import BaseScreen
 from kocr_tui.screens.confirm import ConfirmScreen

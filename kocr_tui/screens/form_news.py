@@ -10,15 +10,15 @@ from core.hardware.nvml import auto_card
 from core.planning import PlanRequest
 from core.profile import GIB, pick_profile
 from kocr_tui import format as fmt
-from kocr_tui.completion import Completion, complete_path, is_file, rows_file, user_path
-from kocr_tui.data_audit import DataAudit, RowsState
-from kocr_tui.form import FIELDS, ROW_NAMES, Field, value_of
-from kocr_tui.latest import Latest
-from kocr_tui.live_plan import Asked, LivePlan, PlanState, request_of
 from kocr_tui.messages import CardNamed, ModelsFound, PlanNews, RowsNews
-from kocr_tui.model_list import KnownModel, complete_model, known_models
+from kocr_tui.reading.completion import Completion, complete_path, is_file, rows_file, user_path
+from kocr_tui.reading.data_audit import DataAudit, RowsState
+from kocr_tui.reading.latest import Latest
+from kocr_tui.reading.live_plan import Asked, LivePlan, PlanState, request_of
+from kocr_tui.reading.model_list import KnownModel, complete_model, known_models
 from kocr_tui.screens.base import BaseScreen
 from kocr_tui.strings import say
+from kocr_tui.views.form import FIELDS, ROW_NAMES, Field, value_of
 from kocr_tui.widgets.plan_side import PlanSide
 
 

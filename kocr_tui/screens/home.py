@@ -15,12 +15,12 @@ from core.events import FINAL_STATES, State
 from core.run_dir import RunDir
 from kocr_tui import format as fmt
 from kocr_tui.actions import Action, bindings_for
-from kocr_tui.folder_watch import follow_card, follow_folder
 from kocr_tui.messages import CardRead, Launched, LaunchFailed, RunsListed
-from kocr_tui.run_list import Order, in_order, matching, next_order, to_compare
-from kocr_tui.run_row import RunRow
+from kocr_tui.reading.folder_watch import follow_card, follow_folder
 from kocr_tui.screens.run_edits import RunEdits
 from kocr_tui.strings import say
+from kocr_tui.views.run_list import Order, in_order, matching, next_order, to_compare
+from kocr_tui.views.run_row import RunRow
 from kocr_tui.widgets.filter_line import FilterLine
 from kocr_tui.widgets.runs_table import RunsTable
 

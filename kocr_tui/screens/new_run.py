@@ -14,12 +14,12 @@ from core.config import RunConfig
 from core.errors import UsageError
 from core.profile import Profile, list_profiles
 from kocr_tui.actions import bindings_for
-from kocr_tui.completion import rows_file, validation_beside
-from kocr_tui.form import FIELDS, ROW_NAMES, Field, applies, config_of, problem
 from kocr_tui.messages import Launched, LaunchFailed
+from kocr_tui.reading.completion import rows_file, validation_beside
 from kocr_tui.screens.config_saving import ConfigSaving
 from kocr_tui.screens.form_news import FormNews
 from kocr_tui.strings import say
+from kocr_tui.views.form import FIELDS, ROW_NAMES, Field, applies, config_of, problem
 from kocr_tui.widgets.form_row import HINTS, FormRow, id_of
 from kocr_tui.widgets.plan_side import PlanSide
 

@@ -12,16 +12,16 @@ from core.events import Request, State
 from core.run_dir import RunDir
 from core.run_state import config_or_none
 from kocr_tui.actions import RUN_VIEWS, Action, Place, bindings_for
-from kocr_tui.card_reading import Wanted
-from kocr_tui.card_watch import follow_run_card
-from kocr_tui.chart_window import ChartWindow
 from kocr_tui.messages import RunCardRead, RunNews
-from kocr_tui.run_view import Asked, RunView
-from kocr_tui.run_watch import RunFeed, follow_run
+from kocr_tui.reading.card_reading import Wanted
+from kocr_tui.reading.card_watch import follow_run_card
+from kocr_tui.reading.run_watch import RunFeed, follow_run
 from kocr_tui.screens.controls import RunControls
 from kocr_tui.screens.training import TrainingView
 from kocr_tui.screens.tuning import TuningView, has_choice
 from kocr_tui.strings import say
+from kocr_tui.views.chart_window import ChartWindow
+from kocr_tui.views.run_view import Asked, RunView
 from kocr_tui.widgets.banner import Banner
 from kocr_tui.widgets.pane import Pane
 from kocr_tui.widgets.run_header import RunHeader

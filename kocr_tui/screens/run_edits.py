@@ -12,11 +12,11 @@ from core.events import FINAL_STATES
 from core.run_dir import RunDir, bytes_on_disk, delete_run, rename_run
 from kocr_tui import format as fmt
 from kocr_tui.messages import ChangeFailed, RunDeleted, RunMeasured, RunRenamed
-from kocr_tui.run_row import RunRow
 from kocr_tui.screens.ask_text import AskTextScreen
 from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.screens.controls import RunControls
 from kocr_tui.strings import say
+from kocr_tui.views.run_row import RunRow
 
 
 class RunEdits(RunControls):

@@ -6,9 +6,9 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from kocr_tui.card_reading import CardReading
-from kocr_tui.chart_window import ChartWindow
-from kocr_tui.run_view import RunView
+from kocr_tui.reading.card_reading import CardReading
+from kocr_tui.views.chart_window import ChartWindow
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets.accuracy import AccuracyPane
 from kocr_tui.widgets.card import CardPane
 from kocr_tui.widgets.log import LogPane

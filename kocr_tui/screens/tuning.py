@@ -13,12 +13,12 @@ from core.events import FINAL_STATES
 from core.planning import PlannedSetup
 from core.run_dir import RunDir
 from kocr_tui import format as fmt
-from kocr_tui.choice import choose, wants_largest
 from kocr_tui.messages import LaunchFailed
-from kocr_tui.plan_report import checkpointing_name, gib
-from kocr_tui.run_view import RunView
+from kocr_tui.plain.plan_report import checkpointing_name, gib
 from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.strings import say
+from kocr_tui.views.choice import choose, wants_largest
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets.log import LogPane
 from kocr_tui.widgets.memory_kinds import MemoryKinds
 from kocr_tui.widgets.plan_table import PlanTable

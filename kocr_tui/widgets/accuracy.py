@@ -8,9 +8,9 @@ from textual.content import Content
 from core.evaluate.text import Score, Scores
 from core.events import FINAL_STATES, Validated
 from kocr_tui import format as fmt
-from kocr_tui.braille import Points
-from kocr_tui.run_view import RunView
+from kocr_tui.look.braille import Points
 from kocr_tui.strings import say
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.chart import Chart, decimate, within
 from kocr_tui.widgets.lines import Lines

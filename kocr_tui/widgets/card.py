@@ -10,9 +10,9 @@ from core.hardware.nvml import Card
 from core.hardware.nvml.throttle import HARMFUL
 from core.hardware.nvml.xid import xid_words
 from kocr_tui import format as fmt
-from kocr_tui.card_reading import CardReading, HostReading
-from kocr_tui.run_view import RunView
+from kocr_tui.reading.card_reading import CardReading, HostReading
 from kocr_tui.strings import say, table
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
 from kocr_tui.widgets.pane import Pane, waiting_row

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from kocr_tui import format as fmt
-from kocr_tui.braille import BrailleGrid, Points
+from kocr_tui.look.braille import BrailleGrid, Points
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from textual.content import Content
 
-from kocr_tui.braille import BrailleGrid
-from kocr_tui.comparison import LETTERS
-from kocr_tui.comparison_curves import Point, Range, letter_cells
+from kocr_tui.look.braille import BrailleGrid
+from kocr_tui.views.comparison import LETTERS
+from kocr_tui.views.comparison_curves import Point, Range, letter_cells
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.chart import MARGIN_LEFT, Chart, decimate
 

@@ -6,13 +6,13 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
-from kocr_tui import comparison_curves as curves
 from kocr_tui import format as fmt
-from kocr_tui.chart_window import ChartWindow
-from kocr_tui.comparison import LETTERS, Compared, names
-from kocr_tui.comparison_curves import Axis, Point
-from kocr_tui.palette import STATE_MARKS
+from kocr_tui.look.palette import STATE_MARKS
 from kocr_tui.strings import say
+from kocr_tui.views import comparison_curves as curves
+from kocr_tui.views.chart_window import ChartWindow
+from kocr_tui.views.comparison import LETTERS, Compared, names
+from kocr_tui.views.comparison_curves import Axis, Point
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.chart import ROWS_A_TICK, log_ticks, ticks, within
 from kocr_tui.widgets.compared_chart import COLOURS, ComparedChart, Drawing

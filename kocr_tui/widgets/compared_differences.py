@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from kocr_tui import format as fmt
-from kocr_tui.comparison import LETTERS, Compared, Difference, differences
 from kocr_tui.strings import say
+from kocr_tui.views.comparison import LETTERS, Compared, Difference, differences
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.compared_chart import COLOURS
 

@@ -7,9 +7,10 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 
-from kocr_tui import comparison_scores as scoring
 from kocr_tui import format as fmt
-from kocr_tui.comparison import (
+from kocr_tui.strings import say
+from kocr_tui.views import comparison_scores as scoring
+from kocr_tui.views.comparison import (
     LETTERS,
     Compared,
     Stage,
@@ -17,8 +18,7 @@ from kocr_tui.comparison import (
     reads_other_photos,
     seconds_of,
 )
-from kocr_tui.comparison_scores import Rank
-from kocr_tui.strings import say
+from kocr_tui.views.comparison_scores import Rank
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.compared_chart import COLOURS
 from kocr_tui.widgets.compared_curves import state_words

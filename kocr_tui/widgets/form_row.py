@@ -12,9 +12,9 @@ from textual.widgets import Input, Select, Static
 from core.config import BadRows, Targets
 from core.profile import Profile
 from kocr_tui import format as fmt
-from kocr_tui.completion import Completion
-from kocr_tui.form import Field, Goal
+from kocr_tui.reading.completion import Completion
 from kocr_tui.strings import say
+from kocr_tui.views.form import Field, Goal
 from kocr_tui.widgets.offer_input import OfferRow
 
 HINTS = {

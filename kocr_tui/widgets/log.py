@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import RichLog
 
-from kocr_tui.run_view import KEPT_LINES, RunView
-from kocr_tui.story import Line
+from kocr_tui.views.run_view import KEPT_LINES, RunView
+from kocr_tui.views.story import Line
 from kocr_tui.widgets.pane import Pane
 
 LEAD_COLUMNS = 11

@@ -7,8 +7,8 @@ from textual.app import ComposeResult
 from core.events import FINAL_STATES
 from kocr_tui import format as fmt
 from kocr_tui.actions import ACTIONS, key_label
-from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.chart import (
     MARGIN_LEFT,

@@ -6,9 +6,9 @@ from textual.content import Content
 from core.events import FINAL_STATES, Step
 from core.hardware.nvml import Process
 from kocr_tui import format as fmt
-from kocr_tui.card_reading import CardReading
-from kocr_tui.run_view import RunView
+from kocr_tui.reading.card_reading import CardReading
 from kocr_tui.strings import say
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
 from kocr_tui.widgets.pane import Pane, waiting_row

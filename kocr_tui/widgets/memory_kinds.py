@@ -7,9 +7,9 @@ from textual.content import Content
 
 from core.planning import PlanReport
 from kocr_tui import format as fmt
-from kocr_tui.plan_report import checkpointing_name
-from kocr_tui.run_view import RunView
+from kocr_tui.plain.plan_report import checkpointing_name
 from kocr_tui.strings import say
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.paragraph import Paragraph
 

@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from kocr_tui import format as fmt
-from kocr_tui.completion import Completion
+from kocr_tui.reading.completion import Completion
 
 Complete = Callable[[str], Completion]
 _NAME_COLUMNS = 28

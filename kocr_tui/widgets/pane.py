@@ -8,9 +8,9 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.events import FINAL_STATES
-from kocr_tui.chart_window import ChartWindow
-from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
+from kocr_tui.views.chart_window import ChartWindow
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 
 # A little less than the seconds meant, since the screen looks once a second at best.

@@ -7,7 +7,7 @@ from textual.content import Content
 
 from kocr_tui import format as fmt
 from kocr_tui.messages import PhotoRead
-from kocr_tui.photo import PhotoError, read_photo
+from kocr_tui.reading.photo import PhotoError, read_photo
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines

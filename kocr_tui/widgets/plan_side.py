@@ -5,8 +5,8 @@ from textual.content import Content
 from core.planning import PlannedSetup, PlanReport
 from core.profile import GIB
 from kocr_tui import format as fmt
-from kocr_tui.live_plan import PlanState
-from kocr_tui.plan_report import checkpointing_name
+from kocr_tui.plain.plan_report import checkpointing_name
+from kocr_tui.reading.live_plan import PlanState
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.paragraph import Paragraph

@@ -9,8 +9,8 @@ from textual.widgets import DataTable
 
 from core.planning import PlannedSetup
 from kocr_tui import format as fmt
-from kocr_tui.plan_report import setup_figures, setup_names
-from kocr_tui.plan_watch import NO_PLAN, PlanNews, identity
+from kocr_tui.plain.plan_report import setup_figures, setup_names
+from kocr_tui.reading.plan_watch import NO_PLAN, PlanNews, identity
 from kocr_tui.strings import say
 from kocr_tui.widgets import ink
 

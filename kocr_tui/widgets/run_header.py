@@ -4,9 +4,9 @@ from textual.content import Content
 
 from core.events import Predicted
 from kocr_tui import format as fmt
-from kocr_tui.palette import STATE_MARKS
-from kocr_tui.run_view import RunView
+from kocr_tui.look.palette import STATE_MARKS
 from kocr_tui.strings import say
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
 

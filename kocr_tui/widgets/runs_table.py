@@ -12,10 +12,10 @@ from textual.widgets import DataTable
 
 from core.evaluate.text import Score
 from kocr_tui import format as fmt
-from kocr_tui.palette import STATE_MARKS
-from kocr_tui.run_list import SORTED_COLUMN, Order
-from kocr_tui.run_row import RunRow
+from kocr_tui.look.palette import STATE_MARKS
 from kocr_tui.strings import say
+from kocr_tui.views.run_list import SORTED_COLUMN, Order
+from kocr_tui.views.run_row import RunRow
 from kocr_tui.widgets import ink
 
 MARK = "●"

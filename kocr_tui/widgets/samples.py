@@ -11,9 +11,9 @@ from textual.content import Content
 from core.evaluate.text import SIMILAR
 from core.events import FINAL_STATES, Prediction
 from kocr_tui import format as fmt
-from kocr_tui.prediction_list import PredictionList
-from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
+from kocr_tui.views.prediction_list import PredictionList
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
 from kocr_tui.widgets.pane import Pane, waiting_row

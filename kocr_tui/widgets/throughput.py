@@ -8,8 +8,8 @@ from textual.content import Content
 
 from core.events import FINAL_STATES, Step
 from kocr_tui import format as fmt
-from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.lines import Lines
 from kocr_tui.widgets.pane import Pane, waiting_row

@@ -5,9 +5,9 @@ from textual.widgets import Static
 
 from core.events import FINAL_STATES, Planned, ProbeStarted, Setup, Tuned
 from kocr_tui import format as fmt
-from kocr_tui.plan_report import checkpointing_name
-from kocr_tui.run_view import RunView
+from kocr_tui.plain.plan_report import checkpointing_name
 from kocr_tui.strings import say
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 
 _BAR_COLUMNS = 24

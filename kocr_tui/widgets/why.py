@@ -5,8 +5,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 
 from kocr_tui import format as fmt
-from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.paragraph import Paragraph
 

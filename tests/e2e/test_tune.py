@@ -13,8 +13,8 @@ from core.launch import launch
 from core.planning import PlanReport
 from core.run_dir import create_run, list_runs
 from core.run_state import RunWatch, watch
-from kocr_tui.choice import choose
-from kocr_tui.plan_watch import PlanWatch
+from kocr_tui.reading.plan_watch import PlanWatch
+from kocr_tui.views.choice import choose
 
 pytestmark = pytest.mark.e2e
 

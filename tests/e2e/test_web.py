@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from tui_story import training_story
 
-from kocr_tui.palette import DARK
+from kocr_tui.look.palette import DARK
 
 pytest.importorskip("textual_serve", reason="textual-serve is not installed")
 from browser_box import CHROMIUM, HEIGHT, WIDTH, open_browser

@@ -24,7 +24,7 @@ def _one_zone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
 def _planned_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A form that is opened in passing must not start a planner, which takes seconds."""
     monkeypatch.setattr("core.launch.plan", lambda *_asked, **_options: PROVED)
-    monkeypatch.setattr("kocr_tui.live_plan.SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr("kocr_tui.reading.live_plan.SETTLE_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def leave_room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def leave(free: int) -> None:
         usage = SimpleNamespace(free=free)
-        monkeypatch.setattr("kocr_tui.surroundings.disk_usage", lambda _path: usage)
+        monkeypatch.setattr("kocr_tui.reading.surroundings.disk_usage", lambda _path: usage)
 
     leave(10**12)
     return leave

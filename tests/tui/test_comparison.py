@@ -11,12 +11,12 @@ from tui_story import setup, worker_of
 from core.config import DataConfig, LoraConfig, ModelConfig, RunConfig, TrainConfig
 from core.evaluate.text import Score, Scores
 from core.events import DataOpened, Step, Validated, WorkerStarted
-from kocr_tui import comparison_curves as curves
-from kocr_tui import comparison_scores as scoring
 from kocr_tui import format as fmt
-from kocr_tui.comparison import Compared, Difference, differences, names, reads_other_photos
-from kocr_tui.comparison_watch import ComparedReader
+from kocr_tui.reading.comparison_watch import ComparedReader
 from kocr_tui.strings import LANGUAGES, use_language
+from kocr_tui.views import comparison_curves as curves
+from kocr_tui.views import comparison_scores as scoring
+from kocr_tui.views.comparison import Compared, Difference, differences, names, reads_other_photos
 from kocr_tui.widgets.compared_curves import legend_rows
 from kocr_tui.widgets.compared_differences import cut_start, difference_lines
 from kocr_tui.widgets.compared_tables import cost_lines, newest_lines, note_lines

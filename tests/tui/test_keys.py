@@ -23,13 +23,13 @@ from kocr_tui.actions import (
     use_keys,
 )
 from kocr_tui.app import ConsoleApp
+from kocr_tui.look.text_file import save_text
 from kocr_tui.screens.help import HelpScreen
 from kocr_tui.screens.home import HomeScreen
 from kocr_tui.screens.new_run import NewRunScreen
 from kocr_tui.screens.run import RunScreen
 from kocr_tui.settings import Look, Settings, look_of, read_settings, settings_file
 from kocr_tui.strings import say, use_language
-from kocr_tui.text_file import save_text
 from kocr_tui.widgets.key_bar import KeyBar, action_at, entries
 
 

@@ -5,9 +5,9 @@ from typing import get_args
 import pytest
 
 from core.events import RanOutOfMemory, Remedy
-from kocr_tui.follow import _Printer
-from kocr_tui.story import line_of
+from kocr_tui.plain.follow import _Printer
 from kocr_tui.strings import LANGUAGES, use_language
+from kocr_tui.views.story import line_of
 
 
 def ran_out(remedy: Remedy) -> RanOutOfMemory:

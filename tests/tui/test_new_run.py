@@ -25,17 +25,17 @@ from core.hardware.nvml import Card
 from core.planning import PlanRequest
 from core.run_dir import RunDir, list_runs
 from kocr_tui.app import ConsoleApp
-from kocr_tui.completion import complete_path, rows_file, validation_beside
-from kocr_tui.data_audit import survey
-from kocr_tui.form import FIELDS, value_of
-from kocr_tui.live_plan import PlanState, request_of
-from kocr_tui.model_list import hub_cache, known_models
+from kocr_tui.reading.completion import complete_path, rows_file, validation_beside
+from kocr_tui.reading.data_audit import survey
+from kocr_tui.reading.live_plan import PlanState, request_of
+from kocr_tui.reading.model_list import hub_cache, known_models
 from kocr_tui.screens.ask_text import AskTextScreen
 from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.screens.home import HomeScreen
 from kocr_tui.screens.new_run import NewRunScreen
 from kocr_tui.screens.run import RunScreen
 from kocr_tui.strings import use_language
+from kocr_tui.views.form import FIELDS, value_of
 from kocr_tui.widgets.form_row import FormRow
 from kocr_tui.widgets.plan_side import few_lines, side_lines
 
@@ -68,7 +68,7 @@ ONE = plan_report(setup(chosen=True, peak_gib=9.9))
 @pytest.fixture(autouse=True)
 def _no_card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("kocr_tui.screens.form_news.auto_card", lambda: None)
-    monkeypatch.setattr("kocr_tui.data_audit.SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr("kocr_tui.reading.data_audit.SETTLE_SECONDS", 0.05)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.chdir(tmp_path)
 
@@ -251,7 +251,7 @@ async def test_another_path_ends_the_reading_of_the_first(
         "sys.exit(2)\n"
     )
     command = (sys.executable, str(reader))
-    monkeypatch.setattr("kocr_tui.data_audit.survey", partial(survey, command=command))
+    monkeypatch.setattr("kocr_tui.reading.data_audit.survey", partial(survey, command=command))
     (tmp_path / "endless.jsonl").touch()
     async with app_of(runs).run_test(size=(80, 24), notifications=True) as pilot:
         form = await open_form(pilot)
@@ -293,10 +293,10 @@ async def test_an_older_plan_is_shown_as_such_and_a_failed_one_says_why(
     async with app_of(runs).run_test(size=(80, 24), notifications=True) as pilot:
         form = await open_form(pilot)
         await until(pilot, shows(pilot, "✓ planned", "~7.70 GiB of 21.80 GiB"))
-        monkeypatch.setattr("kocr_tui.live_plan.SETTLE_SECONDS", 60)
+        monkeypatch.setattr("kocr_tui.reading.live_plan.SETTLE_SECONDS", 60)
         form.query_one("#lora-rank", Input).value = "32"
         await until(pilot, shows(pilot, "planning anew…", "~7.70 GiB"))
-        monkeypatch.setattr("kocr_tui.live_plan.SETTLE_SECONDS", 0.05)
+        monkeypatch.setattr("kocr_tui.reading.live_plan.SETTLE_SECONDS", 0.05)
         form.query_one("#lora-rank", Input).value = "7"
         await until(pilot, shows(pilot, "✗ [bold]no such model[/bold]"))
         assert all(request.ranks != (32,) for request in planner())

@@ -12,10 +12,7 @@ from core.events import CertificateVoided, Change, Remedy
 from core.hardware.nvml import Card
 from core.run_dir import RunDir
 from kocr_tui import format as fmt
-from kocr_tui.notices import Notice, notices
-from kocr_tui.run_view import Pulse, RunView
-from kocr_tui.strings import use_language
-from kocr_tui.surroundings import (
+from kocr_tui.reading.surroundings import (
     LEAST_FREE_BYTES,
     Lookout,
     LowDisk,
@@ -23,6 +20,9 @@ from kocr_tui.surroundings import (
     low_disk,
     no_cards,
 )
+from kocr_tui.strings import use_language
+from kocr_tui.views.notices import Notice, notices
+from kocr_tui.views.run_view import Pulse, RunView
 from kocr_tui.widgets.banner import MOST_ROWS, MOST_ROWS_LOW, banner_rows
 
 CONFIG = RunConfig(

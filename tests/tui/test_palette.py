@@ -3,7 +3,7 @@
 import pytest
 from textual.color import Color
 
-from kocr_tui.palette import THEMES, choose_theme
+from kocr_tui.look.palette import THEMES, choose_theme
 from kocr_tui.settings import Settings
 
 

@@ -11,10 +11,10 @@ from core.evaluate.text import Score
 from core.events import Log, Prediction, State, StateChanged, Step
 from kocr_tui import format as fmt
 from kocr_tui.actions import ACTIONS, PLACES, actions_at, key_label, keys_of
-from kocr_tui.form import FIELDS, Field, config_of, problem
-from kocr_tui.run_view import RunView
-from kocr_tui.run_watch import RunFeed
+from kocr_tui.reading.run_watch import RunFeed
 from kocr_tui.strings import LANGUAGES, language_of, table, use_language
+from kocr_tui.views.form import FIELDS, Field, config_of, problem
+from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets.chart import decimate, ticks
 from kocr_tui.widgets.key_bar import entries, key_line
 from kocr_tui.widgets.samples import DIFFERS, marked, prediction_line

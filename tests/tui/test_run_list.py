@@ -13,11 +13,11 @@ from core.evaluate.text import Score
 from core.events import State
 from core.run_dir import RunDir, rename_run
 from kocr_tui import format as fmt
-from kocr_tui.folder_watch import follow_folder
 from kocr_tui.messages import RunsListed
-from kocr_tui.run_list import ORDERS, in_order, matching, next_order, to_compare
-from kocr_tui.run_row import RowMaker, RunRow
+from kocr_tui.reading.folder_watch import follow_folder
 from kocr_tui.strings import LANGUAGES, use_language
+from kocr_tui.views.run_list import ORDERS, in_order, matching, next_order, to_compare
+from kocr_tui.views.run_row import RowMaker, RunRow
 from kocr_tui.widgets.runs_table import cell_of, column_widths, head_of
 
 WIDTHS = (60, 70, 78, 80, 96, 100, 115, 120, 145, 160, 185, 200)
@@ -209,7 +209,7 @@ def test_rows_appear_while_others_are_still_read(
 ) -> None:
     for number in range(3):
         Story(runs, f"run-{number}").start()
-    monkeypatch.setattr("kocr_tui.folder_watch.PART_SECONDS", 0.0)
+    monkeypatch.setattr("kocr_tui.reading.folder_watch.PART_SECONDS", 0.0)
     posted = listed_once(runs)
     assert [(len(one.rows), one.unread) for one in posted] == [(1, 2), (2, 1), (3, 0)]
 

@@ -17,8 +17,8 @@ from tui_story import EPOCH, Story
 
 from core.run_dir import RunDir
 from kocr_tui.app import ConsoleApp
-from kocr_tui.data_audit import RowsSummary
 from kocr_tui.messages import RunNews
+from kocr_tui.reading.data_audit import RowsSummary
 from kocr_tui.screens.home import HomeScreen
 from kocr_tui.screens.run import RunScreen
 from kocr_tui.settings import Look
@@ -38,13 +38,13 @@ LOOKS: dict[str, dict[str, Any]] = {
 RESTS = {
     "kocr_tui.widgets.pane.FIGURES_SECONDS": 0.0,
     "kocr_tui.widgets.pane.CHART_SECONDS": 0.0,
-    "kocr_tui.run_watch.RUN_SECONDS": 0.1,
-    "kocr_tui.folder_watch.FOLDER_SECONDS": 0.1,
-    "kocr_tui.folder_watch.CARD_SECONDS": 0.1,
-    "kocr_tui.card_watch.CARD_SECONDS": 0.1,
-    "kocr_tui.comparison_watch.COMPARE_SECONDS": 0.1,
-    "kocr_tui.data_audit.SETTLE_SECONDS": 0.0,
-    "kocr_tui.live_plan.SETTLE_SECONDS": 0.0,
+    "kocr_tui.reading.run_watch.RUN_SECONDS": 0.1,
+    "kocr_tui.reading.folder_watch.FOLDER_SECONDS": 0.1,
+    "kocr_tui.reading.folder_watch.CARD_SECONDS": 0.1,
+    "kocr_tui.reading.card_watch.CARD_SECONDS": 0.1,
+    "kocr_tui.reading.comparison_watch.COMPARE_SECONDS": 0.1,
+    "kocr_tui.reading.data_audit.SETTLE_SECONDS": 0.0,
+    "kocr_tui.reading.live_plan.SETTLE_SECONDS": 0.0,
 }
 SnapCompare = Callable[..., bool]
 Before = Callable[[Pilot[str]], Awaitable[None]]
@@ -80,11 +80,15 @@ def surveyed(path: Path, *_asked: object) -> RowsSummary:
 def _same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, seconds in RESTS.items():
         monkeypatch.setattr(name, seconds)
-    for place in ("kocr_tui.run_watch", "kocr_tui.card_watch", "core.hardware.nvml"):
+    for place in (
+        "kocr_tui.reading.run_watch",
+        "kocr_tui.reading.card_watch",
+        "core.hardware.nvml",
+    ):
         monkeypatch.setattr(f"{place}.Monitor", NoDriver)
-    monkeypatch.setattr("kocr_tui.others_on_card.OthersOnCard.read", lambda *_of: None)
+    monkeypatch.setattr("kocr_tui.reading.others_on_card.OthersOnCard.read", lambda *_of: None)
     monkeypatch.setattr("kocr_tui.screens.form_news.auto_card", lambda: None)
-    monkeypatch.setattr("kocr_tui.data_audit.survey", surveyed)
+    monkeypatch.setattr("kocr_tui.reading.data_audit.survey", surveyed)
     monkeypatch.setattr("kocr_tui.screens.run_edits.bytes_on_disk", lambda _run: 3 * 2**30)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -22,7 +22,7 @@ at_both_sizes = pytest.mark.parametrize("size", SIZES)
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks around a run as often as it is read."""
-    monkeypatch.setattr("kocr_tui.surroundings.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("kocr_tui.reading.surroundings.LOOK_SECONDS", 0.0)
 
 
 async def banner_shows(
@@ -167,7 +167,7 @@ class LostCard:
 async def test_a_card_that_is_lost_is_told_before_the_worker_knows(
     runs: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kocr_tui.run_watch.Monitor", LostCard)
+    monkeypatch.setattr("kocr_tui.reading.run_watch.Monitor", LostCard)
     story = training_story(runs)
     with worker_of(story.run):
         await banner_shows(

@@ -18,7 +18,7 @@ from core.events import CertificateVoided, Change, Finished, Log
 from core.run_state import watch
 from kocr_tui import format as fmt
 from kocr_tui.commands.status import line_of
-from kocr_tui.follow import _Printer
+from kocr_tui.plain.follow import _Printer
 from kocr_tui.strings import use_language
 
 ASCII = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}

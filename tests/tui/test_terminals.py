@@ -23,9 +23,9 @@ from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, Story, training_story, worker_of
 
 from kocr_tui.app import ConsoleApp
-from kocr_tui.ascii import in_ascii, needs_ascii
 from kocr_tui.format import width
-from kocr_tui.palette import THEMES
+from kocr_tui.look.ascii import in_ascii, needs_ascii
+from kocr_tui.look.palette import THEMES
 from kocr_tui.settings import Look
 from kocr_tui.strings import LANGUAGES
 

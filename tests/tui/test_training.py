@@ -66,7 +66,7 @@ class NoCards(OneCard):
 
 @pytest.fixture(autouse=True)
 def _no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kocr_tui.card_watch.Monitor", NoCards)
+    monkeypatch.setattr("kocr_tui.reading.card_watch.Monitor", NoCards)
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ async def test_the_card_tells_of_load_heat_clocks_and_who_else_is_there(
     told = training_story(runs)
     with worker_of(told.run) as pid:
         monkeypatch.setattr(OneCard, "worker_pid", pid)
-        monkeypatch.setattr("kocr_tui.card_watch.Monitor", OneCard)
+        monkeypatch.setattr("kocr_tui.reading.card_watch.Monitor", OneCard)
         app = app_of(told)
         async with app.run_test(size=(120, 40), notifications=True) as pilot:
             await until(pilot, shows(pilot, "97 %", "71 °C   342/450 W", "2,520/3,105"))
@@ -413,7 +413,7 @@ async def test_a_run_that_is_over_shows_its_card_and_says_that_it_does_not_go_on
     story = training_story(runs)
     if state == "stopped":
         story.finish("stopped", "stopped on request", 120)
-    monkeypatch.setattr("kocr_tui.card_watch.Monitor", OneCard)
+    monkeypatch.setattr("kocr_tui.reading.card_watch.Monitor", OneCard)
     async with app_of(story).run_test(size=(120, 40)) as pilot:
         await until(pilot, shows(pilot, "71 °C", "342/450 W", "the run is not going on"))
 

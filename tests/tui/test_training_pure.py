@@ -15,12 +15,12 @@ from textual.strip import Strip
 from core.events import Prediction
 from core.hardware.nvml import Card, Process
 from core.hardware.nvml.throttle import throttle_words
-from kocr_tui.braille import BrailleGrid
-from kocr_tui.card_reading import CardReader, CardReading, HostReader, Wanted
-from kocr_tui.chart_window import SHORTEST_STEPS, ChartWindow
-from kocr_tui.photo import PhotoError, half_cells, read_photo
-from kocr_tui.prediction_list import PredictionList
+from kocr_tui.look.braille import BrailleGrid
+from kocr_tui.reading.card_reading import CardReader, CardReading, HostReader, Wanted
+from kocr_tui.reading.photo import PhotoError, half_cells, read_photo
 from kocr_tui.strings import LANGUAGES, table, use_language
+from kocr_tui.views.chart_window import SHORTEST_STEPS, ChartWindow
+from kocr_tui.views.prediction_list import PredictionList
 from kocr_tui.widgets.card import throttle_name
 from kocr_tui.widgets.chart import log_ticks, ticks, within
 from kocr_tui.widgets.lines import changed_columns

@@ -18,13 +18,13 @@ from core.hardware.nvml import Card, Monitor, Process
 from core.planning import PlannedSetup
 from core.run_dir import RunDir
 from core.run_state import RunState, watch
-from kocr_tui import choice
 from kocr_tui.app import ConsoleApp
-from kocr_tui.follow import _Printer
-from kocr_tui.others_on_card import OthersOnCard
-from kocr_tui.plan_watch import PlanWatch
+from kocr_tui.plain.follow import _Printer
+from kocr_tui.reading.others_on_card import OthersOnCard
+from kocr_tui.reading.plan_watch import PlanWatch
 from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.strings import use_language
+from kocr_tui.views import choice
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
 GIB = 2**30
@@ -404,8 +404,8 @@ def test_others_are_what_the_runs_session_does_not_hold(
     monkeypatch: pytest.MonkeyPatch, hidden: bool, others: int | None
 ) -> None:
     sessions = {1: 1, 77: 42}
-    monkeypatch.setattr("kocr_tui.others_on_card.os.getsid", sessions.__getitem__)
-    monkeypatch.setattr("kocr_tui.others_on_card.Monitor", lambda: _Cards(77, hidden))
+    monkeypatch.setattr("kocr_tui.reading.others_on_card.os.getsid", sessions.__getitem__)
+    monkeypatch.setattr("kocr_tui.reading.others_on_card.Monitor", lambda: _Cards(77, hidden))
     reader = OthersOnCard()
     assert reader.read(42) == others
     assert OthersOnCard().read(None) == 6 * GIB

@@ -18,10 +18,10 @@ from core.config import DataConfig, ModelConfig, RunConfig
 from core.errors import KocrError, UsageError
 from core.planning import PlanReport, PlanRequest
 from core.run_dir import create_run
-from kocr_tui.arguments import make_parser
 from kocr_tui.commands.plan import request_of_options
 from kocr_tui.commands.tune import read_plan
-from kocr_tui.run_config import config_of_options
+from kocr_tui.options.arguments import make_parser
+from kocr_tui.options.run_config import config_of_options
 
 BOTH = ("--train", "train.jsonl", "--validation", "validation.jsonl")
 # Runs the command with a planner of the test's own in the place of the engine's.

@@ -12,7 +12,7 @@ from plan_reports import PROVED, SMALLER, TOO_LARGE, plan_report, setup
 
 from core.planning import PlannedSetup, PlanReport
 from kocr_tui import format as fmt
-from kocr_tui.plan_report import lines
+from kocr_tui.plain.plan_report import lines
 from kocr_tui.strings import LANGUAGES, use_language
 
 

@@ -12,9 +12,9 @@ from core import launch, toml_file
 from core.errors import KocrError, StoppedError, UsageError
 from core.planning import PlanReport, PlanRequest
 from core.profile import load_profile
-from kocr_tui.completion import is_folder, user_path
-from kocr_tui.form import FIELDS, GOAL, applies, problem, value_of
+from kocr_tui.reading.completion import is_folder, user_path
 from kocr_tui.strings import say
+from kocr_tui.views.form import FIELDS, GOAL, applies, problem, value_of
 
 # How long choices must stand still before a planner is started for them.
 SETTLE_SECONDS = 0.8

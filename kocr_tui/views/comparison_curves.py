@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from kocr_tui.comparison import Compared
-from kocr_tui.comparison_scores import MEASURES, score_of
+from kocr_tui.views.comparison import Compared
+from kocr_tui.views.comparison_scores import MEASURES, score_of
 
 Axis = Literal["step", "samples"]
 Point = tuple[float, float]

@@ -6,8 +6,8 @@ from typing import Literal
 
 from core.evaluate.text import Score
 from core.events import Validated
-from kocr_tui.comparison import LETTERS, Compared, Stage
 from kocr_tui.strings import say
+from kocr_tui.views.comparison import LETTERS, Compared, Stage
 
 MEASURES = ("exact", "normalized", "similarity80")
 STAGES: tuple[Stage, ...] = ("final", "rolling", "best", "baseline")

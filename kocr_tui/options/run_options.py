@@ -2,7 +2,7 @@
 
 import argparse
 
-from kocr_tui.option_types import checkpointing, count, positive
+from kocr_tui.options.option_types import checkpointing, count, positive
 
 
 def add_card(parser: argparse.ArgumentParser) -> None:

@@ -8,8 +8,8 @@ from typing import Literal
 from core.errors import GpuLostError
 from core.events import FINAL_STATES, Finished
 from kocr_tui import format as fmt
-from kocr_tui.run_view import RunView
 from kocr_tui.strings import say
+from kocr_tui.views.run_view import RunView
 from kocr_tui.words import changes_in_words, message_of
 
 Urgency = Literal["error", "warning", "success"]

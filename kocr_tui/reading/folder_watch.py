@@ -12,8 +12,8 @@ from textual.message import Message
 from core.run_dir import list_runs
 from kocr_tui import format as fmt
 from kocr_tui.messages import CardRead, RunsListed
-from kocr_tui.run_row import RowMaker, RunRow
 from kocr_tui.strings import say
+from kocr_tui.views.run_row import RowMaker, RunRow
 
 if TYPE_CHECKING:
     from core.hardware.nvml import Card

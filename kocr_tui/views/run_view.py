@@ -7,10 +7,10 @@ from core.config import RunConfig
 from core.events import AnyEvent, Request, State, StateChanged, Step
 from core.run_dir import RunDir
 from core.run_state import RunState
-from kocr_tui.plan_watch import NO_PLAN, PlanNews
-from kocr_tui.story import Line, line_of
+from kocr_tui.reading.plan_watch import NO_PLAN, PlanNews
+from kocr_tui.reading.surroundings import Surroundings
 from kocr_tui.strings import say
-from kocr_tui.surroundings import Surroundings
+from kocr_tui.views.story import Line, line_of
 
 KEPT_LINES = 500
 RECENT_STEPS = 64

@@ -10,9 +10,9 @@ from core.errors import UsageError
 from core.events import FINAL_STATES, AnyEvent, Step, Validated
 from core.run_dir import RunDir
 from core.run_state import RunState, RunWatch
-from kocr_tui.comparison import Compared, Stage
-from kocr_tui.folder_watch import Post
 from kocr_tui.messages import RunsCompared
+from kocr_tui.reading.folder_watch import Post
+from kocr_tui.views.comparison import Compared, Stage
 
 COMPARE_SECONDS = 1.0
 

@@ -3,8 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, NoReturn
 
-from kocr_tui.option_types import count, layers, listed, one_of, photo_size, port
-from kocr_tui.run_options import add_card, add_goals, add_run_options, add_why
+from kocr_tui.options.option_types import count, layers, listed, one_of, photo_size, port
+from kocr_tui.options.run_options import add_card, add_goals, add_run_options, add_why
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["_Parser"]

@@ -13,7 +13,7 @@ from typing import Literal
 from core import toml_file
 from core.config import RunConfig, resolve_paths
 from core.errors import UsageError
-from kocr_tui.completion import TRAIN_NAME, VALIDATION_NAMES, is_file, is_folder, rows_file
+from kocr_tui.reading.completion import TRAIN_NAME, VALIDATION_NAMES, is_file, is_folder, rows_file
 from kocr_tui.strings import say
 
 Kind = Literal["text", "whole", "number", "choice", "file", "model"]

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 from core.events import State
-from kocr_tui.run_row import RunRow
 from kocr_tui.strings import say
+from kocr_tui.views.run_row import RunRow
 
 Order = Literal["newest", "name", "state", "accuracy", "speed"]
 ORDERS: tuple[Order, ...] = get_args(Order)

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 
 from core.hardware.nvml import Monitor
-from kocr_tui.card_reading import CardReader, CardReading, HostReader, Wanted
-from kocr_tui.folder_watch import CARD_SECONDS, Post
 from kocr_tui.messages import RunCardRead
+from kocr_tui.reading.card_reading import CardReader, CardReading, HostReader, Wanted
+from kocr_tui.reading.folder_watch import CARD_SECONDS, Post
 
 
 def follow_run_card(wanted: Callable[[], Wanted | None], stop: threading.Event, post: Post) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from core.events import AnyEvent
 from core.hardware.nvml import Monitor
 from core.run_state import RunWatch
-from kocr_tui.folder_watch import Post
 from kocr_tui.messages import RunNews
-from kocr_tui.others_on_card import OthersOnCard
-from kocr_tui.plan_watch import PlanWatch
-from kocr_tui.run_view import Pulse, RunView
-from kocr_tui.surroundings import Lookout, ReadCards, no_cards
+from kocr_tui.reading.folder_watch import Post
+from kocr_tui.reading.others_on_card import OthersOnCard
+from kocr_tui.reading.plan_watch import PlanWatch
+from kocr_tui.reading.surroundings import Lookout, ReadCards, no_cards
+from kocr_tui.views.run_view import Pulse, RunView
 
 RUN_SECONDS = 0.5
 TAIL_LINES = 4

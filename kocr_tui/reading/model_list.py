@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from kocr_tui.completion import Completion, complete_path
+from kocr_tui.reading.completion import Completion, complete_path
 
 Where = Literal["folder", "cache", "hub"]
 MODEL_TYPES = {"qwen2_vl": "Qwen2-VL", "qwen2_5_vl": "Qwen2.5-VL", "qwen3_vl": "Qwen3-VL"}

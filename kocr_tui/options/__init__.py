@@ -1,0 +1,1 @@
+"""The command line: what can be given, and the config it makes."""

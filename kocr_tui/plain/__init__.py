@@ -1,0 +1,1 @@
+"""Output for people and programs where no console is open."""

@@ -1,0 +1,1 @@
+"""Reads disk, driver and processes in threads, and posts what is new to the screens."""
