@@ -90,12 +90,12 @@ def shows_charts(image: Image.Image) -> bool:
 
 async def test_a_browser_shows_the_charts_of_a_run(tmp_path: Path) -> None:
     runs, port = tmp_path / "runs", free_port()
-    run = training_story(runs).run
+    training_story(runs)
     with served(runs, port) as server:
         address = await address_in(log_of(runs), server)
         async with open_browser(tmp_path / "profile") as browser:
             await browser.open(address)
-            await browser.until_received(run.id)
+            await browser.until_received("signs", "11-24 16:00")
             await browser.click(WIDTH // 2, HEIGHT * 3 // 4)
             await browser.press_enter()
             await browser.until_received("Loss", "Accuracy", "마왕족발")
