@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from core import toml_file
 from core.errors import UsageError
+from core.run_dir import config_home
 
 if TYPE_CHECKING:
     from core.hardware.nvml import Card
@@ -127,12 +128,8 @@ def held_to_card(profile: Profile, card: "Card | None") -> tuple[Profile, str | 
 
 
 def user_folder() -> Path:
-    """Where the user's own profiles live: ``$KOCR_CONFIG/profiles``, or the platform's place."""
-    if configured := os.environ.get("KOCR_CONFIG"):
-        return Path(configured).expanduser() / "profiles"
-    from platformdirs import user_config_path
-
-    return user_config_path("kocr-tui") / "profiles"
+    """Where the user's own profiles live."""
+    return config_home() / "profiles"
 
 
 def _known() -> dict[str, Path | Traversable]:

@@ -37,6 +37,13 @@ def home() -> Path:
     return platformdirs.user_data_path("kocr-tui")
 
 
+def config_home() -> Path:
+    """The folder of the user's own settings: $KOCR_CONFIG, or the platform's place."""
+    if given := os.environ.get("KOCR_CONFIG"):
+        return Path(given).expanduser()
+    return platformdirs.user_config_path("kocr-tui")
+
+
 def runs_folder(given: str | None = None) -> Path:
     """The folder that holds the runs: ``given`` (from --runs), or the one in ``home()``."""
     return Path(given).expanduser().absolute() if given else home() / "runs"

@@ -10,7 +10,7 @@ import msgspec
 
 from core import toml_file
 from core.errors import UsageError
-from core.profile import user_folder
+from core.run_dir import config_home
 from kocr_tui.actions import use_keys
 from kocr_tui.look.ascii import needs_ascii
 
@@ -38,7 +38,7 @@ class Look:
 
 def settings_file() -> Path:
     """``$KOCR_CONFIG/console.toml``, or the same in the platform's place for settings."""
-    return user_folder().parent / "console.toml"
+    return config_home() / "console.toml"
 
 
 def read_settings(file: Path) -> Settings:

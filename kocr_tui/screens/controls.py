@@ -6,7 +6,6 @@ from core.events import Request
 from core.run_dir import RunDir
 from kocr_tui.actions import RESUMABLE
 from kocr_tui.screens.base import BaseScreen
-from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.strings import say
 
 
@@ -66,6 +65,8 @@ class RunControls(BaseScreen):
         step = self.checkpoint_step()
         kept = say("confirm.kept", step=step) if step else say("confirm.nothing_kept")
         question = say(f"confirm.{request}", run=run.id, kept=kept)
+        from kocr_tui.screens.confirm import ConfirmScreen
+
         self.app.push_screen(ConfirmScreen(question), partial(self._answered, request))
 
     def _answered(self, request: Request, sure: bool | None) -> None:

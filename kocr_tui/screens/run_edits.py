@@ -12,8 +12,6 @@ from core.events import FINAL_STATES
 from core.run_dir import RunDir, bytes_on_disk, delete_run, rename_run
 from kocr_tui import format as fmt
 from kocr_tui.messages import ChangeFailed, RunDeleted, RunMeasured, RunRenamed
-from kocr_tui.screens.ask_text import AskTextScreen
-from kocr_tui.screens.confirm import ConfirmScreen
 from kocr_tui.screens.controls import RunControls
 from kocr_tui.strings import say
 from kocr_tui.views.run_row import RunRow
@@ -35,6 +33,8 @@ class RunEdits(RunControls):
         if run is None or row is None:
             return
         question = say("home.rename.question", run=fmt.visible(run.id))
+        from kocr_tui.screens.ask_text import AskTextScreen
+
         asking = AskTextScreen(question, row.name, say("home.rename.keys"), name_problem)
         self.app.push_screen(asking, partial(self._named, run, row.name))
 
@@ -89,6 +89,8 @@ class RunEdits(RunControls):
             size=fmt.size(message.size),
             checkpoints=message.checkpoints,
         )
+        from kocr_tui.screens.confirm import ConfirmScreen
+
         self.app.push_screen(ConfirmScreen(question), partial(self._sure_to_delete, run))
 
     def _sure_to_delete(self, run: RunDir, sure: bool | None) -> None:
