@@ -24,6 +24,7 @@ from kocr_tui.screens.run import RunScreen
 from kocr_tui.settings import Look
 from kocr_tui.widgets.card import CardPane
 from kocr_tui.widgets.pane import Pane
+from kocr_tui.widgets.paragraph import Paragraph
 from kocr_tui.widgets.plan_table import PlanTable
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
@@ -149,9 +150,11 @@ def focus_is_set(pilot: Pilot[str]) -> bool:
 async def settled(pilot: Pilot[str]) -> None:
     """Draws until that changes nothing: a scroll bar that comes leaves less room for the rest."""
     looks: list[object] = []
-    while len(looks) < 2 or looks[-1] != looks[-2]:
+    while len(looks) < 3 or len(set(looks[-3:])) > 1:
         for pane in panes(pilot):
             pane.redraw()
+        for text in pilot.app.screen.query(Paragraph):
+            text.refresh(layout=True)
         if isinstance(pilot.app.screen, RunScreen):
             # The table of setups takes the focus with the first news after its rows.
             pilot.app.screen.post_message(RunNews())
