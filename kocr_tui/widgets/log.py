@@ -54,11 +54,14 @@ class LogPane(Pane):
         return view.line_count
 
     def draw(self, view: RunView) -> None:
-        fresh = view.line_count - self._written
+        fresh, anew = view.line_count - self._written, not self._written
         self._written = view.line_count
         log = self.query_one(RichLog)
         for line in list(view.lines)[-fresh:] if fresh else []:
             log.write(log_row(line), expand=True)
+        if anew:
+            # Rows that are written before the log has its size don't scroll it.
+            self.call_after_refresh(log.scroll_end, animate=False)
 
     def plain_text(self) -> str:
         """All lines that are kept, unwrapped."""

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 from plan_reports import PROVED
 
+from kocr_tui.actions import use_ascii_labels, use_keys
+
 
 @pytest.fixture(autouse=True)
 def _one_zone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
@@ -47,3 +49,10 @@ def leave_room(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 @pytest.fixture(autouse=True)
 def _much_room(leave_room: Callable[[int], None]) -> None:
     """So that a full disk of the box under test is no news in its pictures."""
+
+
+@pytest.fixture(autouse=True)
+def _own_keys() -> None:
+    """Keys and labels as they are shipped, whatever an earlier test has chosen."""
+    use_keys({})
+    use_ascii_labels(False)

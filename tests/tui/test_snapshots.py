@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from snapshot_stories import SCENES, Scene, words
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input, RichLog, Static
 from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, Story
 
@@ -153,6 +153,8 @@ async def settled(pilot: Pilot[str]) -> None:
     while len(looks) < 3 or len(set(looks[-3:])) > 1:
         for pane in panes(pilot):
             pane.redraw()
+        for log in pilot.app.screen.query(RichLog):
+            log.scroll_end(animate=False)
         for text in pilot.app.screen.query(Paragraph):
             text.refresh(layout=True)
         if isinstance(pilot.app.screen, RunScreen):
