@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import subprocess
 import sys
 import time
@@ -22,14 +21,15 @@ LIMIT = int(21.8 * GIB)
 SIGNS = ("원마트 (ONE MART)", "마왕족발", "스타벅스 강남대로점", "김밥천국", "교보문고 광화문점")
 MISREAD = ("원마트", "마왕 족발", "스타박스 강남대로점", "02-555-1234", "교보문고 광화문")
 _HOLD = """
-import fcntl, os, sys, time
+import fcntl, os, select, sys
 lock = open(sys.argv[1], "ab")
 fcntl.lockf(lock, fcntl.LOCK_EX)
 print("held", flush=True)
-while os.getppid() == int(sys.argv[3]):
+told_to_end = False
+while not told_to_end:
     open(sys.argv[2], "ab").close()
     os.utime(sys.argv[2])
-    time.sleep(2)
+    told_to_end = bool(select.select([sys.stdin], [], [], 2)[0])
 """
 
 
@@ -43,9 +43,11 @@ def new_run(folder: Path, name: str) -> RunDir:
 @contextlib.contextmanager
 def worker_of(run: RunDir) -> Iterator[None]:
     """A process that holds the run's lock and shows life, as a worker does."""
-    arguments = [str(run.lock_file), str(run.heartbeat_file), str(os.getpid())]
+    arguments = [str(run.lock_file), str(run.heartbeat_file)]
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _HOLD, *arguments], stdout=subprocess.PIPE
+        [sys.executable, "-I", "-S", "-c", _HOLD, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -125,10 +125,13 @@ def split_bar(spent: list[float], columns: int) -> Content:
 
 
 def split_legend(spent: list[float], columns: int) -> Content:
-    """``█data 2 ▓vision 36 ▒language 56 …``: percent of the time, in as many words as fit."""
+    """``█data 2 ▓vision 36 ▒language 56 …``: percent of the time, in as many words as fit.
+
+    Where the parts don't fit by their short names, those below 2 % are left out.
+    """
     total = sum(spent) or 1.0
     shares = [part / total * 100 for part in spent]
-    for names, least in (("part", 0.0), ("part", 0.5), ("part_short", 0.5)):
+    for names, least in (("part", 0.0), ("part", 0.5), ("part_short", 0.5), ("part_short", 2.0)):
         pieces: list[ink.Piece] = []
         for (name, glyph, style), share in zip(PARTS, shares, strict=True):
             if share >= least:

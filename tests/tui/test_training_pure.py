@@ -26,6 +26,7 @@ from kocr_tui.widgets.chart import log_ticks, ticks, within
 from kocr_tui.widgets.lines import changed_columns
 from kocr_tui.widgets.loss import log_limits, without_giants
 from kocr_tui.widgets.strip import in_columns
+from kocr_tui.widgets.throughput import split_legend
 
 CHANGES = [
     ChartWindow.zoomed_in,
@@ -267,3 +268,9 @@ def test_the_host_tells_of_a_process_and_of_none() -> None:
     assert second.worker_percent is not None
     assert second.worker_percent >= 0
     assert reader.read(None).worker_bytes is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_legend_of_times_fits_a_pane_of_eighty_columns(language: str) -> None:
+    use_language(language)
+    assert split_legend([1, 34, 41, 1, 23, 0], 38).cell_length <= 39

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import traced_setups
 from sign_rows import PROMPT
-from training import ANSWERS, BUDGET, Bench, photo, step
+from traced_setups import ANSWER, SIZES
+from training import BUDGET, Bench, photo, step
 
 from core.config import LoraConfig, TrainConfig
 from core.data.samples import Sample
@@ -20,25 +22,9 @@ from core.tune.plan import Traced, Tracer
 
 TOLERANCE = 0.005
 FP32, BF16 = Precision("fp32", "fp32"), Precision("bf16", "bf16")
-NF4 = Precision("nf4", "bf16")
-SIZES = [size for _answer, size in ANSWERS]
-ANSWER = "원마트 (ONE MART)"
-SETUPS: dict[str, dict[str, Any]] = {
-    "single": {"sizes": SIZES[:1]},
-    "packed": {},
-    "long": {"sizes": SIZES * 6},
-    "rank 32": {"rank": 32},
-    "attention alone": {"targets": "attention"},
-    "merger": {"targets": "language+merger"},
-    "everything": {"targets": "all", "rank": 8},
-    "everything, recomputed": {"targets": "all", "checkpointing": "all"},
-    "recomputed": {"checkpointing": "all", "sizes": SIZES * 3},
-    "every second layer": {"checkpointing": 2, "sizes": SIZES * 3},
-    "dropout": {"dropout": 0.1, "checkpointing": "all"},
+SETUPS: dict[str, dict[str, Any]] = traced_setups.SETUPS | {
     "bf16": {"precision": BF16},
     "bf16, recomputed, long": {"precision": BF16, "checkpointing": "all", "sizes": SIZES * 6},
-    "4 bits": {"precision": NF4},
-    "4 bits, everything": {"precision": NF4, "targets": "all"},
 }
 
 
