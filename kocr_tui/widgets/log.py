@@ -38,9 +38,20 @@ class LogPane(Pane):
         self._columns = 0
 
     def compose(self) -> ComposeResult:
-        log = RichLog(max_lines=KEPT_LINES, min_width=1, wrap=True, highlight=False, markup=False)
+        log = RichLog(
+            max_lines=KEPT_LINES,
+            min_width=1,
+            wrap=True,
+            highlight=False,
+            markup=False,
+            auto_scroll=False,
+        )
         log.can_focus = False
         yield log
+
+    def on_mount(self) -> None:
+        # An anchor keeps the newest line in sight until the user scrolls away from it.
+        self.query_one(RichLog).anchor()
 
     def on_resize(self, event: events.Resize) -> None:
         """Writes all lines again where they have another width to be wrapped at."""
@@ -54,14 +65,11 @@ class LogPane(Pane):
         return view.line_count
 
     def draw(self, view: RunView) -> None:
-        fresh, anew = view.line_count - self._written, not self._written
+        fresh = view.line_count - self._written
         self._written = view.line_count
         log = self.query_one(RichLog)
         for line in list(view.lines)[-fresh:] if fresh else []:
             log.write(log_row(line), expand=True)
-        if anew:
-            # Rows that are written before the log has its size don't scroll it.
-            self.call_after_refresh(log.scroll_end, animate=False)
 
     def plain_text(self) -> str:
         """All lines that are kept, unwrapped."""

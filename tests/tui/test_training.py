@@ -12,12 +12,13 @@ from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, GIB, Story, training_story, worker_of
 
 from core.evaluate.text import score
-from core.events import Predicted, Prediction
+from core.events import Log, Predicted, Prediction
 from core.hardware.nvml import Card, Process
 from kocr_tui.app import ConsoleApp
 from kocr_tui.screens.run import RunScreen
 from kocr_tui.screens.training import TrainingView
 from kocr_tui.widgets.chart import Chart
+from kocr_tui.widgets.log import LogPane
 from kocr_tui.widgets.loss import LossPane
 from kocr_tui.widgets.photo import Photo
 from kocr_tui.widgets.samples import SamplesPane
@@ -339,8 +340,15 @@ async def test_the_log_scrolls_by_keys_when_it_is_in_focus(story: Story) -> None
         app.screen.query_one("#pane-6").focus()
         await pilot.press("home")
         await until(pilot, shows(pilot, "row set aside"))
+        story.put(Log(level="info", message="the first new line"))
+        log = app.screen.query_one("#pane-6", LogPane)
+        await until(pilot, lambda: "the first new line" in log.plain_text())
+        await pilot.pause()
+        assert shows(pilot, "row set aside")()
         await pilot.press("end")
-        await until(pilot, shows(pilot, "best checkpoint"))
+        await until(pilot, shows(pilot, "the first new line"))
+        story.put(Log(level="info", message="the second new line"))
+        await until(pilot, shows(pilot, "the second new line"))
 
 
 async def test_a_step_repaints_few_cells_and_nothing_of_the_home_screen(

@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 
 from kocr_tui.app import ConsoleApp
 
-LIMIT = 5.0
+LIMIT = 30.0
 
 
 async def until(pilot: Pilot[str], condition: Callable[[], bool]) -> None:
