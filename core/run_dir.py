@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import secrets
 import shutil
 import time
 import unicodedata
@@ -127,7 +126,7 @@ class RunDir:
         standing = self.pending_request()
         if standing is not None and _STRENGTH.get(standing.request, 0) > _STRENGTH.get(request, 0):
             return standing.id
-        record = ControlRequest(id=secrets.token_hex(4), request=request, time=time.time())
+        record = ControlRequest(id=os.urandom(4).hex(), request=request, time=time.time())
         write_whole(self.control_file, msgspec.json.encode(record))
         return record.id
 
@@ -221,7 +220,7 @@ def delete_run(run: RunDir) -> None:
     """
     if not run.config_file.is_file():
         raise UsageError(f"{run.path}: no such run")
-    hidden = run.path.with_name(f"{_DELETING}{secrets.token_hex(8)}")
+    hidden = run.path.with_name(f"{_DELETING}{os.urandom(8).hex()}")
     with lock.hold(run.lock_file, lambda pid: f"{run.id}: busy: process {pid} is training it"):
         run.path.rename(hidden)
     for leftover in hidden.parent.glob(f"{_DELETING}*"):
@@ -247,7 +246,7 @@ def bytes_on_disk(run: RunDir) -> int:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file so that readers see the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
