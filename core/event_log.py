@@ -5,6 +5,7 @@ that it doesn't know.
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +15,13 @@ import msgspec
 
 from core.events import SCHEMA_VERSION, AnyEvent, Event
 
-WHOLE_BYTES = 128 << 20
-_BLOCK_BYTES = 1 << 20
-_OFTEN = (b'{"kind":"step",', b'{"kind":"predictions",')
+WHOLE_BYTES = 64 << 20
+_BLOCK_BYTES = 1 << 18
+_BASE = rb'"v":\d+,"seq":\d+,"time":[^,]+,'
+_OFTEN = rb'step"|predictions"|scores",' + _BASE + rb'"step":\d+,"scope":"rolling"'
+_SELDOM = re.compile(rb'\n(?!\{"kind":"(?:' + _OFTEN + rb"))")
+_BYTES_A_LINE = 512
+_STRIDE = 8
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _HEADER = msgspec.json.Decoder(dict[str, object])
@@ -61,24 +66,26 @@ class EventReader:
     def read(self) -> Iterator[AnyEvent]:
         """The events that were written since the last call, read block by block.
 
-        Of steps and predictions in a backlog above WHOLE_BYTES only every n-th line is read, so
-        that a run of a million steps opens at once. What is not taken from the iterator is lost,
-        so take all of it.
+        Of steps, predictions and rolling scores in a backlog above WHOLE_BYTES only every n-th
+        line is read but for the newest, so that a run of a million steps opens at once. What is
+        not taken from the iterator is lost, so take all of it.
         """
         try:
             file = self._path.open("rb")
         except FileNotFoundError:
             return
         with file:
-            backlog = file.seek(0, os.SEEK_END) - self._offset
-            stride = -(-backlog // WHOLE_BYTES) * 2 if backlog > WHOLE_BYTES else 1
+            end = file.seek(0, os.SEEK_END)
+            backlog = end - self._offset
+            stride = -(-backlog // WHOLE_BYTES) * _STRIDE if backlog > WHOLE_BYTES else 1
             file.seek(self._offset)
             rest = b""
             while block := file.read(_BLOCK_BYTES):
                 whole, newline, rest = (rest + block).rpartition(b"\n")
                 self._offset += len(whole) + len(newline)
-                lines = whole.split(b"\n") if newline else []
-                for line in lines if stride == 1 else self._thin(lines, stride):
+                newest = stride == 1 or self._offset > end - _BLOCK_BYTES
+                lines = whole.split(b"\n") if newest else self._thin(whole, stride)
+                for line in lines if newline else ():
                     if (event := self._parse(line)) is not None:
                         yield event
 
@@ -86,13 +93,18 @@ class EventReader:
         """The events that were written since the last call; empty if there are none."""
         return list(self.read())
 
-    def _thin(self, lines: list[bytes], stride: int) -> Iterator[bytes]:
-        """The last line, every ``stride``-th, and all that tell neither steps nor predictions."""
-        for number, line in enumerate(lines, start=1 - len(lines)):
-            if number % stride and line.startswith(_OFTEN):
-                self._lines += 1
-            else:
-                yield line
+    def _thin(self, lines: bytes, stride: int) -> Iterator[bytes]:
+        """About every ``stride``-th line, and all of the kinds that aren't told often."""
+        spots = range(0, len(lines), stride * _BYTES_A_LINE)
+        starts = {0, *(lines.find(b"\n", spot) + 1 for spot in spots)}
+        starts.update(found.end() for found in _SELDOM.finditer(lines))
+        before, passed = self._lines, 0
+        for start in sorted(starts):
+            before += lines.count(b"\n", passed, start)
+            self._lines, passed = before, start
+            end = lines.find(b"\n", start)
+            yield lines[start:] if end < 0 else lines[start:end]
+        self._lines = before + lines.count(b"\n", passed) + 1
 
     def _parse(self, line: bytes) -> AnyEvent | None:
         self._lines += 1

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import event_log, history
+from core.evaluate.text import Score, Scores
 from core.event_log import EventReader
-from core.events import AnyEvent, Log, Step, TrainingStarted
+from core.events import AnyEvent, Log, Scope, Step, TrainingStarted, Validated
 from core.history import History, Thinned
 from core.run_state import RunState
 
@@ -86,28 +87,45 @@ def test_thinned_keeps_the_newest_and_even_gaps(count: int, most: int) -> None:
     assert gaps <= {kept.stride}
 
 
-def test_a_giant_backlog_is_thinned_of_steps_alone(
+def test_a_giant_backlog_is_thinned_of_what_is_told_often_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "events.jsonl"
     events: list[AnyEvent] = []
-    for number in range(1, 1001):
+    for number in range(1, 4001):
         events.append(step(number))
+        events.append(scored(number, "rolling"))
         if number % 100 == 0:
-            events.append(Log(level="info", message=str(number)))
-    path.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
+            events += [Log(level="info", message=str(number)), scored(number, "selection")]
+    lines = [msgspec.json.encode(event) + b"\n" for event in events]
+    lines[1205:1205] = [b"not json\n"]
+    path.write_bytes(b"".join(lines))
     assert EventReader(path).poll() == events
-    monkeypatch.setattr(event_log, "WHOLE_BYTES", path.stat().st_size // 4)
+    monkeypatch.setattr(event_log, "WHOLE_BYTES", path.stat().st_size // 2)
+    monkeypatch.setattr(event_log, "_BLOCK_BYTES", 1 << 14)
     reader = EventReader(path)
     thin = reader.poll()
-    assert [event for event in thin if isinstance(event, Log)] == events[100::101]
+    seldom = [one for one in events if isinstance(one, Log) or is_selection(one)]
+    assert [one for one in thin if isinstance(one, Log) or is_selection(one)] == seldom
     steps = [event.step for event in thin if isinstance(event, Step)]
-    assert 100 <= len(steps) <= 200
-    assert thin[-1] == events[-1]
+    assert 100 <= len(steps) <= 800
+    assert steps == sorted(set(steps))
+    assert thin[-20:] == events[-20:]
     with path.open("ab") as file:
-        file.write(b"not json\n" + msgspec.json.encode(step(1001)) + b"\n")
-    assert reader.poll() == [step(1001)]
-    assert reader.problems[0].startswith("events.jsonl line 1011: ")
+        file.write(b"not json\n" + msgspec.json.encode(step(4001)) + b"\n")
+    assert reader.poll() == [step(4001)]
+    numbers = [problem.split(":")[0] for problem in reader.problems]
+    assert numbers == ["events.jsonl line 1206", f"events.jsonl line {len(lines) + 1}"]
+
+
+def scored(number: int, scope: Scope) -> Validated:
+    part = Score.of(1, 2)
+    scores = Scores(n=2, exact=part, normalized=part, similarity80=part)
+    return Validated(step=number, scope=scope, scores=scores)
+
+
+def is_selection(event: AnyEvent) -> bool:
+    return isinstance(event, Validated) and event.scope == "selection"
 
 
 def test_lines_that_straddle_blocks_are_read_whole(
