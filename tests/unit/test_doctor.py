@@ -217,7 +217,12 @@ print(terminal.getvalue())
     assert max(len(line) for line in folded) <= 80
     whole = run(library, "busy4090", code, COLUMNS="1000").splitlines()
     assert [line for line in lines if line[:1].strip()] != whole
-    assert " ".join(" ".join(lines).split()) == " ".join(" ".join(whole).split())
+    assert words_of(lines) == words_of(whole)
+
+
+def words_of(lines: list[str]) -> list[str]:
+    """The words, without the figures that move between two processes."""
+    return [word for word in " ".join(lines).split() if not word.replace(".", "").isdigit()]
 
 
 def test_a_locale_without_signs_gets_plain_ones(library: Path) -> None:
