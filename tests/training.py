@@ -122,7 +122,7 @@ class Bench:
         for sample in samples:
             total = total + self.stock_loss(adapted, sample) * sample.label_tokens
         loss = total / sum(sample.label_tokens for sample in samples)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return Learned(loss.item(), gradients(adapted))
 
     def stock_loss(self, adapted: Any, sample: Sample) -> torch.Tensor:

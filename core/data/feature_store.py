@@ -109,11 +109,9 @@ class FeatureStore:
         found = self._query("SELECT count(*) FROM features", ())
         return int(found[0]) if found else 0
 
-    def __getstate__(self) -> tuple[Path, int]:
-        return self.folder, self.token_bytes
-
-    def __setstate__(self, state: tuple[Path, int]) -> None:
-        self.__init__(*state)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type["FeatureStore"], tuple[Path, int]]:
+        # A loader process opens the files and the database for itself.
+        return FeatureStore, (self.folder, self.token_bytes)
 
     def _query(self, statement: str, values: tuple[object, ...]) -> tuple[int, ...] | None:
         with contextlib.suppress(sqlite3.Error):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional
 
 from core.demo.lexicon import is_hangul, letters_of, readable_characters
 from core.demo.practice import PracticeBatch
@@ -73,11 +73,11 @@ class DenseHeads(nn.Module):
         height = torch.log(torch.from_numpy(batch.heights)[chosen] / _TYPICAL_HEIGHT)
         losses = {
             "detect": self._detection_loss(cells, present),
-            "glyph": F.cross_entropy(glyph, char),
+            "glyph": functional.cross_entropy(glyph, char),
             "letters": self._letter_loss(reading, char),
-            "previous": F.cross_entropy(before, previous),
-            "starts": F.binary_cross_entropy_with_logits(begins, starts.float()),
-            "height": F.smooth_l1_loss(self.height(at)[rows, quarter].float(), height),
+            "previous": functional.cross_entropy(before, previous),
+            "starts": functional.binary_cross_entropy_with_logits(begins, starts.float()),
+            "height": functional.smooth_l1_loss(self.height(at)[rows, quarter].float(), height),
         }
         parts = {name: float(value.detach()) for name, value in losses.items()}
         parts["read"] = float((glyph.argmax(1) == char).float().mean())
@@ -88,14 +88,16 @@ class DenseHeads(nn.Module):
     def _detection_loss(self, cells: Tensor, present: Tensor) -> Tensor:
         """Tells the quarters that hold a glyph centre from the many that hold none."""
         found = self.detect(cells).float()
-        return F.binary_cross_entropy_with_logits(found, present, pos_weight=torch.tensor(3.0))
+        return functional.binary_cross_entropy_with_logits(
+            found, present, pos_weight=torch.tensor(3.0)
+        )
 
     def _letter_loss(self, reading: Tensor, char: Tensor) -> Tensor:
         """Reads the letters of each syllable: what one syllable teaches helps all others."""
         truth = self.get_buffer("letter_ids")[char]
         guesses = self.letters(reading).float().split(_LETTERS, dim=1)
         losses = [
-            F.cross_entropy(guess, truth[:, index], ignore_index=-1)
+            functional.cross_entropy(guess, truth[:, index], ignore_index=-1)
             for index, guess in enumerate(guesses)
         ]
         return torch.stack(losses).mean()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional
 from transformers import Qwen2Tokenizer, Qwen2VLForConditionalGeneration
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen2_vl.modeling_qwen2_vl import rotate_half
@@ -70,7 +70,7 @@ def encode_images(visual: Any, patches: Tensor, grid: Grid) -> Tensor:
     """Image tokens (batch, cells, hidden) of one-frame patches (batch, patches, 588)."""
     batch, count, _ = patches.shape
     # Both frames of a still image are equal, so their weights can be added up.
-    hidden = F.linear(patches, visual.patch_embed.proj.weight.sum(2).flatten(1))
+    hidden = functional.linear(patches, visual.patch_embed.proj.weight.sum(2).flatten(1))
     angles = visual.rotary_pos_emb(hidden, _patch_positions(grid))
     cos, sin = (angle.to(hidden.dtype).unsqueeze(1) for angle in angles)
     for block in visual.blocks:
@@ -157,7 +157,7 @@ class Transcriber:
         ).last_hidden_state
         logits = self.model.lm_head(hidden[:, start.shape[1] - 1 :]).float().flatten(0, 1)
         labels = answers.masked_fill(answers == self.padding, _IGNORED).flatten()
-        loss = F.cross_entropy(logits, labels, ignore_index=_IGNORED)
+        loss = functional.cross_entropy(logits, labels, ignore_index=_IGNORED)
         kept = labels != _IGNORED
         right = (logits.argmax(1)[kept] == labels[kept]).float().mean()
         return loss, float(right)

@@ -147,7 +147,7 @@ class CpuDevice:
 
 class _CudaMark:
     def __init__(self) -> None:
-        self._event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        self._event = torch.cuda.Event(enable_timing=True)
         self._event.record()
 
     def ms_since(self, earlier: Mark) -> float:
@@ -211,7 +211,7 @@ class CudaDevice:
         given = tensor.detach().contiguous().view(torch.uint8)
         copied = torch.empty(given.shape, dtype=torch.uint8, pin_memory=True)
         copied.copy_(given, non_blocking=True)
-        there = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        there = torch.cuda.Event()
         there.record()
 
         def fetch() -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 BLOCK_BYTES = 512
 
 
-class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveBytes(TorchDispatchMode):
     """While it's entered, every storage that an operation makes is counted until it's freed.
 
     Sizes are rounded up to 512 bytes as CUDA's caching allocator does. An operation that takes

@@ -77,7 +77,7 @@ def _with_gradients(
 ) -> list[Tensor]:
     leaves = [tensor.clone().requires_grad_() for tensor in tensors]
     output = function(*leaves)
-    output.float().square().sum().backward()  # type: ignore[no-untyped-call]
+    output.float().square().sum().backward()
     return [output.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 
 

@@ -88,7 +88,7 @@ class Ledger:
             self.peaks[self.phase] = dict(self.used)
 
 
-class CountedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
+class CountedFakes(FakeTensorMode):
     """torch's fake tensors, with every storage that an operation makes counted in a ledger.
 
     Of operations inside operations only the outermost is counted, as on a real device, where a
