@@ -21,7 +21,6 @@ _BASE = rb'"v":\d+,"seq":\d+,"time":[^,]+,'
 _OFTEN = rb'step"|predictions"|scores",' + _BASE + rb'"step":\d+,"scope":"rolling"'
 _SELDOM = re.compile(rb'\n(?!\{"kind":"(?:' + _OFTEN + rb"))")
 _BYTES_A_LINE = 512
-# Of what is told often, one line in so many is enough for a backlog of WHOLE_BYTES.
 _STRIDE = 8
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

@@ -16,7 +16,15 @@ from core.events.base import (
     Verdict,
 )
 from core.events.faults import (
+    CardTrouble,
+    Differed,
+    Difference,
+    LoaderDied,
+    LossSpike,
+    NotFinite,
     RanOutOfMemory,
+    RolledBack,
+    SaveFailed,
 )
 from core.events.training import (
     CheckpointSaved,
@@ -65,20 +73,33 @@ AnyEvent = (
     | RequestSeen
     | Log
     | Finished
+    | Differed
+    | NotFinite
+    | RolledBack
+    | LossSpike
+    | CardTrouble
+    | LoaderDied
+    | SaveFailed
 )
 
 __all__ = [
     "FINAL_STATES",
     "SCHEMA_VERSION",
     "AnyEvent",
+    "CardTrouble",
     "CertificateVoided",
     "Change",
     "CheckpointSaved",
     "DataOpened",
+    "Differed",
+    "Difference",
     "Event",
     "Finished",
+    "LoaderDied",
     "Log",
+    "LossSpike",
     "ModelOpened",
+    "NotFinite",
     "Planned",
     "Predicted",
     "Prediction",
@@ -88,7 +109,9 @@ __all__ = [
     "Remedy",
     "Request",
     "RequestSeen",
+    "RolledBack",
     "RowSetAside",
+    "SaveFailed",
     "Scope",
     "Setup",
     "State",

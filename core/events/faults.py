@@ -1,5 +1,9 @@
 """What went wrong, and what was done about it."""
 
+from typing import Literal
+
+import msgspec
+
 from core.events.base import Event, Remedy
 
 
@@ -20,3 +24,72 @@ class RanOutOfMemory(Event, frozen=True, kw_only=True, tag="out-of-memory"):
     peak_bytes: int
     limit_bytes: int
     message: str
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not as it was when the run was last worked on; ``name`` is what --allow takes."""
+
+    name: str
+    before: str
+    now: str
+
+
+class Differed(Event, frozen=True, kw_only=True, tag="differed"):
+    """The run goes on although something is not as it was, because that was allowed by name."""
+
+    differences: tuple[Difference, ...]
+
+
+class NotFinite(Event, frozen=True, kw_only=True, tag="not-finite"):
+    """A step whose loss or gradient was not finite: its update was skipped.
+
+    ``in_a_row`` counts such steps without a good one between them, ``total`` all of the run's.
+    """
+
+    step: int
+    what: Literal["loss", "gradient"]
+    in_a_row: int
+    total: int
+
+
+class RolledBack(Event, frozen=True, kw_only=True, tag="rolled-back"):
+    """Training went back from ``step`` to the checkpoint of ``to_step``."""
+
+    step: int
+    to_step: int
+    message: str
+
+
+class LossSpike(Event, frozen=True, kw_only=True, tag="loss-spike"):
+    """A step's loss stood far above what was ``usual`` (mean of the steps before it)."""
+
+    step: int
+    loss: float
+    usual: float
+
+
+class CardTrouble(Event, frozen=True, kw_only=True, tag="card-trouble"):
+    """What NVML told of the card in training; ``codes`` are Xid errors."""
+
+    what: Literal["lost", "xid", "memory-errors", "throttled", "recovered"]
+    codes: tuple[int, ...] = ()
+    message: str
+
+
+class LoaderDied(Event, frozen=True, kw_only=True, tag="loader-died"):
+    """A process that loads photos died; the step's photos are loaded anew, in the same order."""
+
+    step: int
+    message: str
+
+
+class SaveFailed(Event, frozen=True, kw_only=True, tag="save-failed"):
+    """A checkpoint could not be written; training goes on, and saving is tried again.
+
+    ``free_bytes`` is the disk's room, ``retry_s`` the seconds until the next try.
+    """
+
+    step: int
+    message: str
+    free_bytes: int | None = None
+    retry_s: float
