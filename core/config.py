@@ -89,7 +89,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ``micro_batch_tokens`` is what a micro-batch may hold (tokens, text and image); as many as the
     largest sample has where it isn't given. ``checkpointing`` recomputes activations of all
     language layers, of every n-th, or of none. ``feature_cache_gib`` bounds the disk that image
-    features may take when there is more than one epoch; 0 keeps none.
+    features may take when there is more than one epoch; 0 keeps none. A checkpoint is saved
+    every ``checkpoint_minutes``, and after ``checkpoint_steps`` steps where that comes first; with
+    ``keep_every`` n the first one at or after each multiple of n steps is kept for good, besides
+    the best and the newest two (0: none).
     """
 
     epochs: Count = 1
@@ -104,6 +107,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     seed: Whole = 0
     loader_workers: Annotated[int, Meta(ge=0, le=64)] = 4
     checkpoint_minutes: Positive = 10.0
+    checkpoint_steps: Count | None = None
+    keep_every: Whole = 0
 
 
 class ValidationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

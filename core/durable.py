@@ -11,3 +11,15 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder in one that is there, unless it's there itself; its name outlives a power cut.
+
+    Raises OSError, also where the folder around it is gone.
+    """
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return
+    flush(path.parent)

@@ -30,6 +30,10 @@ class DataGoneError(KocrError):
     """The data set can't be read any more; what was learnt so far is worth keeping."""
 
 
+class UnfitError(KocrError):
+    """A checkpoint's tensors are not those of the model that is trained."""
+
+
 class GpuLostError(KocrError):
     """The GPU stopped answering."""
 

@@ -4,16 +4,19 @@ A reader ignores a half-written last line, reports and skips a corrupt one, and 
 that it doesn't know.
 """
 
+import contextlib
 import os
 import re
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
-from core.events import SCHEMA_VERSION, AnyEvent, Event
+from core.events import SCHEMA_VERSION, AnyEvent, Event, Log
 
 WHOLE_BYTES = 64 << 20
 _BLOCK_BYTES = 1 << 18
@@ -22,6 +25,8 @@ _OFTEN = rb'step"|predictions"|scores",' + _BASE + rb'"step":\d+,"scope":"rollin
 _SELDOM = re.compile(rb'\n(?!\{"kind":"(?:' + _OFTEN + rb"))")
 _BYTES_A_LINE = 512
 _STRIDE = 8
+_MOST_WAITING = 10_000
+_RESERVED_BYTES = 64 << 10
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _HEADER = msgspec.json.Decoder(dict[str, object])
@@ -31,22 +36,102 @@ _KNOWN_KINDS = frozenset(
 
 
 class EventWriter:
-    """Appends events to a run's file; the worker that holds the run's lock owns it."""
+    """Appends events to a run's file; the worker that holds the run's lock owns it.
 
-    def __init__(self, path: Path) -> None:
-        self._next_seq = _end_last_line(path)
+    Never raises OSError for an event: what the disk doesn't take waits, is written before the next
+    event once it does, and is told of then. ``reserve`` is a file that takes a little room, which
+    is given up for the last words where the disk is full at the end. Threads may share a writer.
+    """
+
+    def __init__(self, path: Path, reserve: Path | None = None) -> None:
+        self._next_seq, unended = _look_over(path)
         self._file: BinaryIO = path.open("ab", buffering=0)
+        self._lock = threading.Lock()
+        self._waiting: deque[bytes] = deque([b"\n"] if unended else [])
+        self._failure: OSError | None = None
+        self._failed_at = 0.0
+        self._held_up = self._left_out = 0
+        self._reserve = reserve
+        if reserve is not None:
+            with contextlib.suppress(OSError):
+                reserve.write_bytes(os.urandom(_RESERVED_BYTES))
+
+    @property
+    def seq(self) -> int:
+        """The sequence number of the last event."""
+        return self._next_seq - 1
+
+    def continue_after(self, seq: int) -> None:
+        """No later event has ``seq`` or less, even where the file has lost its end."""
+        self._next_seq = max(self._next_seq, seq + 1)
 
     def write(self, event: AnyEvent) -> None:
         """Appends one line in one system call, so that readers see it whole or not yet."""
-        stamped = msgspec.structs.replace(event, seq=self._next_seq, time=time.time())
-        self._file.write(_ENCODER.encode(stamped) + b"\n")
-        self._next_seq += 1
+        with self._lock:
+            self._append(event)
+            self._write_waiting()
+            if self._failure is not None and not self._waiting:
+                self._append(self._told())
+                self._write_waiting()
 
     def close(self) -> None:
         """Flushes the file to disk and closes it."""
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with self._lock, contextlib.suppress(OSError):
+            if self._reserve is not None:
+                self._reserve.unlink(missing_ok=True)
+            self._write_last_words()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def _append(self, event: AnyEvent) -> None:
+        stamped = msgspec.structs.replace(event, seq=self._next_seq, time=time.time())
+        self._waiting.append(_ENCODER.encode(stamped) + b"\n")
+        self._next_seq += 1
+        if len(self._waiting) > _MOST_WAITING:
+            # The first may be half-written already, and its line must be ended.
+            del self._waiting[1]
+            self._left_out += 1
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            line = self._waiting[0]
+            try:
+                written = self._file.write(line)
+            except OSError as error:
+                self._failed(error)
+                return
+            if written == len(line):
+                self._waiting.popleft()
+            else:
+                # A disk that fills up takes a part; the rest of the line goes where that ends.
+                self._waiting[0] = line[written:]
+
+    def _write_last_words(self) -> None:
+        """Writes what waits, of which only the newest may fit where a full disk has spared room."""
+        waiting = sum(map(len, self._waiting))
+        while waiting > _RESERVED_BYTES // 2 and len(self._waiting) > 2:
+            waiting -= len(self._waiting[1])
+            del self._waiting[1]
+        self._write_waiting()
+
+    def _failed(self, error: OSError) -> None:
+        if self._failure is None:
+            self._failed_at = time.monotonic()
+        self._failure = error
+        self._held_up += 1
+
+    def _told(self) -> Log:
+        """What is said once writing works again."""
+        assert self._failure is not None
+        seconds = time.monotonic() - self._failed_at
+        reason = self._failure.strerror or self._failure
+        message = (
+            f"{Path(self._file.name).name}: nothing could be written for {seconds:.0f} s ({reason})"
+            f"; {self._held_up:,} events waited, of which {self._left_out:,} are left out"
+        )
+        self._failure = None
+        self._held_up = self._left_out = 0
+        return Log(level="warning", message=message)
 
 
 class EventReader:
@@ -130,12 +215,10 @@ def _is_newer(line: bytes) -> bool:
     return later or header.get("kind") not in _KNOWN_KINDS
 
 
-def _end_last_line(path: Path) -> int:
-    """Closes a line that a killed worker left half-written; returns the next sequence number."""
+def _look_over(path: Path) -> tuple[int, bool]:
+    """The next sequence number, and whether a killed worker left its last line half-written."""
     if not path.exists():
-        return 1
+        return 1, False
     data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
-        with path.open("ab") as file:
-            file.write(b"\n")
-    return data.count(b"\n") + 1 + (not data.endswith(b"\n") if data else 0)
+    unended = bool(data) and not data.endswith(b"\n")
+    return data.count(b"\n") + 1 + unended, unended

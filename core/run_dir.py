@@ -67,6 +67,11 @@ class RunDir:
         return self.path / "events.jsonl"
 
     @property
+    def reserve_file(self) -> Path:
+        """Room that a worker holds back for its last words on a full disk."""
+        return self.path / ".reserve"
+
+    @property
     def control_file(self) -> Path:
         return self.path / "control.json"
 
@@ -134,7 +139,7 @@ class RunDir:
         """The request in control.json; None where there is none or it can't be read."""
         try:
             return msgspec.json.decode(self.control_file.read_bytes(), type=ControlRequest)
-        except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def worker_pid(self) -> int | None:
@@ -247,11 +252,16 @@ def bytes_on_disk(run: RunDir) -> int:
 def write_whole(path: Path, data: bytes) -> None:
     """Writes a file so that readers see the old or the new content, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def _is_run(path: Path) -> bool:

@@ -5,11 +5,17 @@ from typing import Any
 
 import torch
 from peft import LoraConfig as PeftLoraConfig
-from peft import PeftModel, get_peft_model, set_peft_model_state_dict
+from peft import (
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 
 from core.config import LoraConfig
+from core.errors import UnfitError
 from core.model.families.family import Family
 
 
@@ -54,5 +60,24 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 
 
 def read_adapter(model: PeftModel, folder: Path) -> None:
-    """Puts a saved adapter's weights into the model's adapter."""
-    set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
+    """Puts a saved adapter's weights into the model's adapter.
+
+    Raises UnfitError, with nothing changed, if its tensors are not those of the model's adapter.
+    """
+    tensors = load_file(folder / "adapter_model.safetensors")
+    check_tensors(tensors, get_peft_model_state_dict(model), "the adapter")
+    set_peft_model_state_dict(model, tensors)
+
+
+def check_tensors(
+    found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], where: str
+) -> None:
+    """Raises UnfitError that names the first tensor missing, unknown or of another shape."""
+    for name in sorted(found.keys() | wanted.keys()):
+        if name not in found:
+            raise UnfitError(f"{where} has no {name}")
+        if name not in wanted:
+            raise UnfitError(f"{where} has {name}, which the model doesn't know")
+        shapes = tuple(found[name].shape), tuple(wanted[name].shape)
+        if shapes[0] != shapes[1]:
+            raise UnfitError(f"{where} has {name} of shape {shapes[0]} instead of {shapes[1]}")

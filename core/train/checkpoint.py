@@ -1,7 +1,9 @@
-"""Checkpoints that are either whole and verified, or not there."""
+"""Checkpoints that are either whole and verified, or not there.
+
+Nothing in one is ever unpickled: JSON and safetensors are all that is read.
+"""
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -9,18 +11,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from safetensors import SafetensorError, safe_open
 
-from core.durable import flush
-from core.errors import KocrError
+from core.durable import flush, make_folder
+from core.errors import KocrError, UnfitError, first_line
 from core.evaluate.text import Scores
+from core.train import manifest
 from core.train.validation import ValidationState
 
 STATE_FILE = "state.json"
-MANIFEST_FILE = "manifest.json"
+MANIFEST_FILE = manifest.MANIFEST_FILE
 ADAPTER_FOLDER = "adapter"
 OPTIMIZER_FILE = "optimizer.safetensors"
-_NAME = re.compile(r"^step-(\d+)$")
-_KEPT = 2
+_REPLACED = ".replaced"
+_NAME = re.compile(rf"^step-(\d{{1,18}})({re.escape(_REPLACED)})?$")
+_HIDDEN = ".step-"
+
+
+class SaveError(KocrError):
+    """The disk doesn't take a checkpoint; those that are there stay."""
 
 
 class Best(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +53,11 @@ class Savings(msgspec.Struct, frozen=True, kw_only=True):
 class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
     """Where training stands besides weights and optimizer; ``step`` counts finished steps.
 
-    Everything random is drawn from the seed and the step, so no generator's state is needed.
-    ``scaler`` is the loss scaler's state, empty where none is used. With ``savings`` kept, a run
-    whose memory ran out packs every later step alike, resumed or not.
+    Everything random, the order of the samples among it, is drawn from the seed and the step, and
+    the learning rate is a function of the step alone: so no generator's, sampler's or scheduler's
+    state is needed. ``scaler`` is the loss scaler's state, empty where none is used. With
+    ``savings`` kept, a run whose memory ran out packs every later step alike, resumed or not.
+    ``event`` is the sequence number of the last event before it was saved.
     """
 
     step: int
@@ -54,63 +65,101 @@ class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
     best: Best | None
     scaler: dict[str, float] = {}
     savings: Savings = Savings()
-
-
-class _FileRecord(msgspec.Struct, frozen=True):
-    bytes: int
-    sha256: str
-
-
-class _Manifest(msgspec.Struct, frozen=True):
-    files: dict[str, _FileRecord]
+    event: int = 0
 
 
 def save(folder: Path, step: int, write: Callable[[Path], None]) -> Path:
     """Writes checkpoint ``step`` by ``write(folder)`` and returns its path.
 
     It's made beside its place, flushed to disk with a manifest of sizes and SHA-256, and only
-    then renamed. Raises KocrError if the disk doesn't take it; older checkpoints stay.
+    then renamed. One of the same step goes aside under a name that ``newest`` knows, and is deleted
+    when the new one is safe. Raises SaveError if the disk doesn't take it; older checkpoints stay.
     """
     final = folder / f"step-{step:08d}"
     temporary = folder / f".{final.name}.{os.getpid()}"
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        make_folder(folder)
+        sweep(folder)
+        temporary.mkdir()
         write(temporary)
-        _write_manifest(temporary)
-        if final.exists():
-            shutil.rmtree(final)
-        temporary.rename(final)
-        flush(folder)
-    except OSError as error:
+        manifest.seal(temporary)
+        _put_in_place(temporary, final)
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise KocrError(f"{final}: can't save the checkpoint: {error.strerror or error}") from error
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise SaveError(
+            f"{final}: can't save the checkpoint: {reason or first_line(error)}"
+        ) from error
     return final
 
 
-def newest(folder: Path) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint that verifies, and a line for each newer one that doesn't."""
+def _put_in_place(temporary: Path, final: Path) -> None:
+    replaced = final.with_name(final.name + _REPLACED)
+    if final.exists():
+        # What was replaced by a save that was killed is worth more than one that is damaged.
+        if verify(final) is None:
+            remove(replaced)
+            final.rename(replaced)
+        else:
+            remove(final)
+    temporary.rename(final)
+    flush(final.parent)
+    remove(replaced)
+
+
+def newest(
+    folder: Path, read: Callable[[Path], None] | None = None
+) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that verifies, and a line for each newer one that doesn't.
+
+    Where ``read(path)`` raises UnfitError it is passed over too. Raises KocrError if there are such
+    and no other can be had, since to begin anew would leave them behind.
+    """
     passed_over: list[str] = []
-    for path in reversed(_all(folder)):
+    unfit = False
+    for path in reversed(in_order(folder)):
         problem = verify(path)
         if problem is None:
-            return path, passed_over
+            try:
+                if read is not None:
+                    read(path)
+            except UnfitError as error:
+                problem, unfit = str(error), True
+            else:
+                return path, passed_over
         passed_over.append(f"{path.name} is passed over: {problem}")
+    if unfit:
+        raise KocrError(f"{folder}: no checkpoint fits this run: {'; '.join(passed_over)}")
     return None, passed_over
 
 
-def verify(path: Path) -> str | None:
-    """None if every file of the checkpoint is there with its size and hash, else what is wrong."""
+def verify(path: Path, *, hashes: bool = True) -> str | None:
+    """None if the checkpoint is whole and can be read, else what is wrong with it.
+
+    Without ``hashes`` it's told from names and sizes alone, which takes no time.
+    """
     try:
-        manifest = msgspec.json.decode((path / MANIFEST_FILE).read_bytes(), type=_Manifest)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        return f"{MANIFEST_FILE}: {error}"
-    for name, record in manifest.files.items():
-        with contextlib.suppress(OSError):
-            if _record(path / name) == record:
-                continue
-        return f"{name} is missing or damaged"
+        manifest.check(path, hashes=hashes)
+        if hashes:
+            _check_content(path)
+    except ValueError as error:
+        return first_line(error)
     return None
+
+
+def _check_content(path: Path) -> None:
+    """Raises ValueError unless the state and the heads of all tensor files make sense."""
+    try:
+        read_state(path)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{STATE_FILE}: {error}") from error
+    adapter = path / ADAPTER_FOLDER / "adapter_model.safetensors"
+    for file in (adapter, path / OPTIMIZER_FILE):
+        try:
+            with safe_open(file, framework="numpy"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"{file.relative_to(path)}: {first_line(error)}") from error
 
 
 def read_state(path: Path) -> TrainerState:
@@ -124,40 +173,37 @@ def runs_smaller(folder: Path) -> bool:
     return found is not None and read_state(found).savings != Savings()
 
 
-def retain(folder: Path, best_step: int | None) -> None:
-    """Deletes all but the newest two and the best, and what killed saves left half-made."""
-    checkpoints = _all(folder)
-    for path in checkpoints[:-_KEPT]:
-        if best_step is None or path.name != f"step-{best_step:08d}":
-            shutil.rmtree(path, ignore_errors=True)
-    for left_over in folder.glob(".step-*"):
+def remove(path: Path) -> None:
+    """Deletes a checkpoint, which is gone at once and from the disk after that."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.deleted")
+    with contextlib.suppress(OSError):
+        path.rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Deletes what killed saves left half-made and killed deletes half-deleted."""
+    for left_over in folder.glob(f"{_HIDDEN}*"):
         shutil.rmtree(left_over, ignore_errors=True)
 
 
 def path_of(folder: Path, step: int) -> Path:
-    """Where checkpoint ``step`` lies."""
-    return folder / f"step-{step:08d}"
+    """Where checkpoint ``step`` lies; aside, if a save that was to replace it was killed."""
+    path = folder / f"step-{step:08d}"
+    replaced = path.with_name(path.name + _REPLACED)
+    return replaced if replaced.exists() and not path.exists() else path
 
 
-def _all(folder: Path) -> list[Path]:
+def step_of(path: Path) -> int:
+    """The step of a checkpoint by its name."""
+    found = _NAME.match(path.name)
+    assert found is not None
+    return int(found[1])
+
+
+def in_order(folder: Path) -> list[Path]:
+    """All checkpoints, oldest first, whole or not; one that was being replaced before its heir."""
     if not folder.is_dir():
         return []
     found = [path for path in folder.iterdir() if _NAME.match(path.name)]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
-
-
-def _write_manifest(folder: Path) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    for path in files:
-        flush(path)
-    records = {str(path.relative_to(folder)): _record(path) for path in files}
-    manifest = folder / MANIFEST_FILE
-    manifest.write_bytes(msgspec.json.encode(_Manifest(files=records)))
-    for path in (manifest, *(p for p in folder.rglob("*") if p.is_dir()), folder):
-        flush(path)
-
-
-def _record(path: Path) -> _FileRecord:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _FileRecord(bytes=path.stat().st_size, sha256=digest)
+    return sorted(found, key=lambda path: (step_of(path), not path.name.endswith(_REPLACED)))

@@ -1,5 +1,6 @@
 """What is asked of the worker while it works: requests from control.json, and signals."""
 
+import contextlib
 import signal
 import threading
 import time
@@ -96,7 +97,10 @@ class Control:
 
 
 class Heartbeat:
-    """Shows life once a second by the time stamp of a file, from a thread of its own."""
+    """Shows life once a second by the time stamp of a file, from a thread of its own.
+
+    A disk that doesn't take it is tried again: the worker may outlive what ails it.
+    """
 
     def __init__(self, touch: Callable[[], None], seconds: float = 1.0) -> None:
         self._touch = touch
@@ -105,7 +109,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Heartbeat":
-        self._touch()
+        self._show()
         self._thread.start()
         return self
 
@@ -115,4 +119,8 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._over.wait(self._seconds):
+            self._show()
+
+    def _show(self) -> None:
+        with contextlib.suppress(OSError):
             self._touch()

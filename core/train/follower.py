@@ -33,10 +33,15 @@ _LEADERS_OWN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True):
-    """The leader's first word: what to train with, and from which checkpoint and step."""
+    """The leader's first word: what to train with."""
 
     config: RunConfig
     setup: Setup
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """The leader's word once it has read a checkpoint itself: which one, and the step after it."""
+
     step: int
     checkpoint: str | None
 
@@ -62,10 +67,11 @@ def follow(run: RunDir) -> None:
     with in_one_line(device), device.session():
         learner = Learner(job, begin.setup, device, crew)
         learner.parts.model.train()
-        if begin.checkpoint is not None:
-            learner.read(Path(begin.checkpoint))
-        learner.rehearse(begin.step)
-        _take_steps(learner, crew, begin.step)
+        start = crew.hear()
+        if start.checkpoint is not None:
+            learner.read(Path(start.checkpoint))
+        learner.rehearse(start.step)
+        _take_steps(learner, crew, start.step)
         learner.flush()
 
 

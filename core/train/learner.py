@@ -69,7 +69,10 @@ class Learner:
         self._writer = FeatureWriter(self.features, device) if self.features is not None else None
 
     def read(self, path: Path) -> None:
-        """Goes back to a checkpoint that was verified, and on with what was saved since."""
+        """Goes back to a checkpoint that was verified, and on with what it kept.
+
+        Raises UnfitError if its tensors are not those of this run's adapter.
+        """
         read_adapter(self.parts.model, path / checkpoint.ADAPTER_FOLDER)
         optimizer = self.parts.optimizer
         read_optimizer(optimizer, self.parts.parameters, path / checkpoint.OPTIMIZER_FILE)
@@ -85,6 +88,10 @@ class Learner:
         save_optimizer(
             self.parts.optimizer, self.parts.parameters, folder / checkpoint.OPTIMIZER_FILE
         )
+
+    def checkpoint_bytes(self) -> int:
+        """About what a checkpoint takes: the adapter's weights and two moments of each."""
+        return 3 * sum(value.nbytes for _name, value in self.parts.parameters)
 
     def rows_in(self, step: int) -> int:
         """Samples of all processes in a step (from 0)."""

@@ -1,24 +1,22 @@
 """The recipe: read `train` from top to bottom."""
 
 import time
-from pathlib import Path
 
-import msgspec
-
-from core.errors import DataGoneError, StoppedError
+from core.errors import DataGoneError, KocrError, StoppedError
 from core.evaluate.generate import SignReader
-from core.events import CheckpointSaved, Log, State, TrainingStarted
+from core.events import Log, State, TrainingStarted
 from core.hardware.device import Device
 from core.model.lora import read_adapter
 from core.train import checkpoint
 from core.train.checkpoint import Best, TrainerState
 from core.train.crew import Crew
-from core.train.follower import LEAVE, STEP, Begin, replaced_in
+from core.train.follower import LEAVE, STEP, Begin, Start, replaced_in
 from core.train.job import Job
 from core.train.learner import Learner
 from core.train.loader import MicroBatch
 from core.train.progress import DoneStep, Progress
 from core.train.recovery import NoMemoryError
+from core.train.saving import Saver
 from core.train.validation import Validator
 from core.tune.certificate import Certificate
 
@@ -27,7 +25,8 @@ def train(job: Job, certificate: Certificate, device: Device, crew: Crew) -> int
     """Trains to the end inside the certificate and returns the number of steps done.
 
     Raises StoppedError if a stop was asked for, DataGoneError if the photos are gone, NoMemoryError
-    if others hold the memory; each after saving a checkpoint.
+    if others hold the memory; each after saving a checkpoint, or KocrError that says so if the disk
+    doesn't take it.
     """
     trainer = Trainer(job, certificate, device, crew)
     trainer.resume()
@@ -41,9 +40,11 @@ def train(job: Job, certificate: Certificate, device: Device, crew: Crew) -> int
             trainer.save_if_due()
             trainer.obey()
         trainer.finish()
-    except (StoppedError, DataGoneError, NoMemoryError):
-        trainer.save()
-        crew.tell(LEAVE)
+    except (StoppedError, DataGoneError, NoMemoryError) as end:
+        try:
+            trainer.save_before(end)
+        finally:
+            crew.tell(LEAVE)
         raise
     crew.tell(LEAVE)
     return trainer.step
@@ -57,18 +58,7 @@ class Trainer:
         self._device = device
         self._crew = crew
         self.step = 0
-        found, passed_over = checkpoint.newest(job.run.checkpoints)
-        for line in passed_over:
-            job.events.write(Log(level="warning", message=line))
-        self._found = found
-        crew.tell(
-            Begin(
-                config=job.config,
-                setup=certificate.setup,
-                step=checkpoint.read_state(found).step if found is not None else 0,
-                checkpoint=str(found) if found is not None else None,
-            )
-        )
+        crew.tell(Begin(config=job.config, setup=certificate.setup))
         self.learner = Learner(job, certificate.setup, device, crew)
         self._validator = Validator(
             job,
@@ -84,27 +74,26 @@ class Trainer:
         self._progress = Progress(
             job.events, device.limit_bytes, self.learner.steps, self.learner.speed()
         )
+        self._saver = Saver(job, self.learner)
         self._best: Best | None = None
-        self._saved_step: int | None = None
         self._start_clocks()
 
     def _start_clocks(self) -> None:
-        self._saved_at = self._step_ended = self._waited_since = time.perf_counter()
+        self._saver.start_clock()
+        self._step_ended = self._waited_since = time.perf_counter()
         self._validation_s = self._checkpoint_s = 0.0
 
     def resume(self) -> None:
         """Goes on from the newest checkpoint that verifies, if there is one."""
-        path = self._found
-        if path is None:
-            return
-        state = checkpoint.read_state(path)
-        self.learner.read(path)
-        self._validator.restore(state.validation)
-        self.step = self._saved_step = state.step
-        best = state.best
-        if best and checkpoint.verify(checkpoint.path_of(path.parent, best.step)) is None:
-            self._best = best
-        self._job.events.write(Log(level="info", message=f"resumed from {path.name}"))
+        state, path, passed_over = self._saver.read_newest()
+        for line in passed_over:
+            self._job.events.write(Log(level="warning", message=line))
+        if state is not None and path is not None:
+            self._job.events.continue_after(state.event)
+            self._validator.restore(state.validation)
+            self.step, self._best = state.step, self._saver.best
+            self._job.events.write(Log(level="info", message=f"resumed from {path.name}"))
+        self._crew.tell(Start(step=self.step, checkpoint=str(path) if path is not None else None))
 
     def rehearse(self) -> None:
         """Does the worst micro-batch once, where nothing is lost yet if it doesn't fit any more."""
@@ -174,12 +163,10 @@ class Trainer:
             self._validation_s += self._waited_since - started
 
     def save_if_due(self) -> None:
-        """Saves and selects by the clock, or on request."""
-        minutes = (time.perf_counter() - self._saved_at) / 60
-        asked = self._job.control.take("checkpoint")
-        if asked or minutes >= self._job.config.train.checkpoint_minutes:
+        """Saves and selects by the clock, by steps or on request."""
+        if self._saver.due(self.step):
             started = time.perf_counter()
-            if self._validator.selection_due():
+            if self._validator.selection_due() and not self._saver.failing:
                 self._select()
             selected = time.perf_counter()
             self.save()
@@ -200,7 +187,8 @@ class Trainer:
         """The last checkpoint, the last selection, and the report on the best adapter."""
         self._enter("validating")
         self._select()
-        self.save()
+        self._flush()
+        self._saver.save_patiently(self._state())
         assert self._best is not None
         self._enter("validating")
         best = checkpoint.path_of(self._job.run.checkpoints, self._best.step)
@@ -215,37 +203,28 @@ class Trainer:
             self._best = Best(step=self.step, scores=scores)
 
     def save(self) -> None:
-        """Saves a checkpoint unless this step has one with the same best."""
+        """Saves a checkpoint; where that fails, the best is what it was in the last one."""
+        self._flush()
+        self._saver.save(self._state())
+        self._best = self._saver.best
+
+    def save_before(self, end: KocrError) -> None:
+        """Saves since the run ends for ``end``; raises KocrError if the disk doesn't take it."""
+        self._flush()
+        self._saver.save_before(end, self._state())
+
+    def _flush(self) -> None:
         self._progress.flush()
         self.learner.flush()
-        is_best = self._best is not None and self._best.step == self.step
-        if self._saved_step == self.step and not is_best:
-            return
-        self._enter("saving")
-        started = time.perf_counter()
-        path = checkpoint.save(self._job.run.checkpoints, self.step, self._write_checkpoint)
-        self._saved_step = self.step
-        self._saved_at = time.perf_counter()
-        checkpoint.retain(self._job.run.checkpoints, self._best.step if self._best else None)
-        self._job.events.write(
-            CheckpointSaved(
-                step=self.step,
-                path=str(path.relative_to(self._job.run.path)),
-                seconds=time.perf_counter() - started,
-                best=is_best,
-            )
-        )
 
-    def _write_checkpoint(self, folder: Path) -> None:
-        self.learner.write(folder)
-        state = TrainerState(
+    def _state(self) -> TrainerState:
+        return TrainerState(
             step=self.step,
             validation=self._validator.state(),
             best=self._best,
             scaler=self.learner.parts.scaler.state_dict(),
             savings=self.learner.recovery.savings,
         )
-        (folder / checkpoint.STATE_FILE).write_bytes(msgspec.json.encode(state))
 
     def _enter(self, state: State) -> None:
         self._job.control.enter(state)

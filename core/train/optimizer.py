@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from core.config import TrainConfig
+from core.model.lora import check_tensors
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 Named = list[tuple[str, nn.Parameter]]
@@ -35,10 +36,22 @@ def save_optimizer(optimizer: torch.optim.Optimizer, parameters: Named, path: Pa
 
 
 def read_optimizer(optimizer: torch.optim.Optimizer, parameters: Named, path: Path) -> None:
-    """Puts saved moments back, each to its parameter's device."""
+    """Puts saved moments back, each to its parameter's device.
+
+    Raises UnfitError, with nothing changed, if they are not those of the parameters; before the
+    first update there are none.
+    """
     tensors = load_file(path)
+    wanted = {
+        f"{name}.{moment}": torch.zeros(()) if moment == "step" else value
+        for name, value in parameters
+        for moment in _MOMENTS
+    }
+    if tensors:
+        check_tensors(tensors, wanted, "the optimizer")
     for name, value in parameters:
-        if f"{name}.step" in tensors:
+        optimizer.state.pop(value, None)
+        if tensors:
             optimizer.state[value] = {
                 moment: tensors[f"{name}.{moment}"].to(value.device) for moment in _MOMENTS
             }

@@ -9,7 +9,7 @@ from core.data.order import validation_order
 from core.evaluate.generate import SignReader
 from core.evaluate.rolling import RollingScores, RollingState, TimeShare
 from core.evaluate.text import RowScore, Scores, score
-from core.events import Predicted, Prediction, Scope, Validated
+from core.events import Log, Predicted, Prediction, Scope, Validated
 from core.run_dir import write_whole
 from core.train.job import Job
 
@@ -136,7 +136,12 @@ class Validator:
         self, predictions: Sequence[Prediction], scope: Scope, step: int
     ) -> None:
         lines = b"".join(msgspec.json.encode(prediction) + b"\n" for prediction in predictions)
-        write_whole(self._job.run.predictions / f"{scope}-{step:08d}.jsonl", lines)
+        path = self._job.run.predictions / f"{scope}-{step:08d}.jsonl"
+        try:
+            write_whole(path, lines)
+        except OSError as error:
+            message = f"{path}: can't write the predictions: {error.strerror or error}"
+            self._job.events.write(Log(level="warning", message=message))
 
 
 def rank(scores: Scores) -> tuple[float, float, float]:

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 def _work(run: RunDir, *, tune_only: bool) -> int:
     attempt = _attempts(run) + 1
-    events = EventWriter(run.events_file)
+    events = EventWriter(run.events_file, run.reserve_file)
     control = Control(run, events)
     control.install_signal_handlers()
     try:

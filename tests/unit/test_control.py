@@ -1,5 +1,6 @@
 """Requests and signals reach the worker at its safe points."""
 
+import errno
 import os
 import signal
 import threading
@@ -129,3 +130,18 @@ def test_the_heartbeat_beats_until_it_ends() -> None:
     after = beats
     assert not any(thread.name == "heartbeat" for thread in threading.enumerate())
     assert beats == after
+
+
+def test_the_heartbeat_outlives_a_disk_that_fails() -> None:
+    asked = 0
+    recovered = threading.Event()
+
+    def touch() -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        recovered.set()
+
+    with Heartbeat(touch, seconds=0.01):
+        assert recovered.wait(30)

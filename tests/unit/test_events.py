@@ -1,9 +1,11 @@
 """The events file: torn, corrupt and future lines never stop a reader."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
+from faults import files_of_at_most, fill, small_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,3 +108,107 @@ def test_events_are_written_as_documented(tmp_path: Path) -> None:
     assert line.startswith('{"kind":"log","v":1,"seq":1,"time":')
     assert line.endswith('"level":"info","message":"a"}\n')
     assert Step.__struct_config__.tag == "step"
+
+
+@settings(max_examples=50)
+@given(
+    rooms=st.lists(st.integers(0, 300), min_size=1, max_size=5),
+    words=st.lists(st.text(max_size=60), min_size=1, max_size=5),
+)
+def test_a_disk_that_fills_up_in_mid_line_costs_no_event(
+    tmp_path_factory: pytest.TempPathFactory, rooms: list[int], words: list[str]
+) -> None:
+    """The file may grow by ``rooms`` bytes, again and again, before there is room for all."""
+    path = tmp_path_factory.mktemp("full") / "events.jsonl"
+    writer = EventWriter(path)
+    reader = EventReader(path)
+    seen: list[str] = []
+    for room in rooms:
+        with files_of_at_most(path.stat().st_size + room):
+            for word in words:
+                writer.write(Log(level="info", message=word))
+        seen += messages(reader)
+    writer.write(Log(level="info", message="end"))
+    writer.close()
+    seen += messages(reader)
+    assert reader.problems == []
+    assert [word for word in seen if not word.startswith("events.jsonl: ")] == [
+        *words * len(rooms),
+        "end",
+    ]
+    numbers = [event.seq for event in EventReader(path).poll()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_it_is_told_once_that_writing_works_again(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    writer = EventWriter(path)
+    writer.write(LOG)
+    with files_of_at_most(path.stat().st_size):
+        for _ in range(3):
+            writer.write(LOG)
+    assert len(EventReader(path).poll()) == 1
+    writer.write(LOG)
+    writer.write(LOG)
+    [*_, told, last] = events = messages(EventReader(path))
+    assert len(events) == 7
+    assert "nothing could be written for 0 s (File too large); 3 events waited" in told
+    assert last == LOG.message
+
+
+def test_what_waits_is_bounded_and_a_half_written_line_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.event_log._MOST_WAITING", 5)
+    path = tmp_path / "events.jsonl"
+    writer = EventWriter(path)
+    writer.write(LOG)
+    with files_of_at_most(path.stat().st_size + 30):
+        for number in range(20):
+            writer.write(Log(level="info", message=f"{number}"))
+    writer.write(Log(level="info", message="end"))
+    reader = EventReader(path)
+    found = messages(reader)
+    assert reader.problems == []
+    assert [*found[:2], *found[-5:-1]] == [LOG.message, "0", "17", "18", "19", "end"]
+    assert "are left out" in found[-1]
+
+
+def test_last_words_are_written_on_a_disk_that_stays_full(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1 << 20) as disk:
+        path = disk / "events.jsonl"
+        writer = EventWriter(path, disk / ".reserve")
+        writer.write(LOG)
+        fill(disk)
+        for number in range(2000):
+            writer.write(Log(level="info", message=f"{number} " + "x" * 100))
+        writer.write(Log(level="info", message="the end"))
+        on_disk = len(EventReader(path).poll())
+        assert on_disk < 1000
+        writer.close()
+        reader = EventReader(path)
+        found = messages(reader)
+        assert reader.problems == []
+        assert found[-1] == "the end"
+        assert found[-2].startswith("1999 ")
+        assert [file.name for file in disk.iterdir()] in (
+            ["events.jsonl", "filler"],
+            ["filler", "events.jsonl"],
+        )
+
+
+def test_threads_that_share_a_writer_write_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    writer = EventWriter(path)
+
+    def write_many() -> None:
+        for _ in range(200):
+            writer.write(LOG)
+
+    threads = [threading.Thread(target=write_many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    numbers = [event.seq for event in EventReader(path).poll()]
+    assert numbers == list(range(1, 801))

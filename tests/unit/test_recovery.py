@@ -9,20 +9,19 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from checkpoints import state_at, write_some
 from learners import Signs, kept, remedies
 
 from core.errors import KocrError, StoppedError
 from core.evaluate.generate import SignReader
-from core.evaluate.rolling import RollingState
 from core.hardware.device import CPU_TENANTS_VARIABLE, CpuDevice
-from core.run_dir import RunDir, write_whole
+from core.run_dir import RunDir
 from core.train import checkpoint, recovery
-from core.train.checkpoint import Savings, TrainerState
+from core.train.checkpoint import Savings
 from core.train.learner import Learner
 from core.train.loader import MicroBatch
 from core.train.recovery import NoMemoryError
 from core.train.step import StepOutcome
-from core.train.validation import ValidationState
 
 MIB = 2**20
 
@@ -122,22 +121,9 @@ def test_a_resumed_learner_goes_on_with_the_smaller_budget(signs: Signs) -> None
 def test_a_checkpoint_knows_whether_the_run_needs_less_than_was_certified(
     tmp_path: Path, savings: Savings, smaller: bool
 ) -> None:
-    state = TrainerState(
-        step=7,
-        validation=ValidationState(
-            rolling=RollingState(position=0, scores=()),
-            trained_s=1.0,
-            slices_s=0.0,
-            selections_s=0.0,
-        ),
-        best=None,
-        savings=savings,
-    )
+    state = msgspec.structs.replace(state_at(7), savings=savings)
     assert not checkpoint.runs_smaller(tmp_path)
-    content = msgspec.json.encode(state)
-    checkpoint.save(
-        tmp_path, 7, lambda folder: write_whole(folder / checkpoint.STATE_FILE, content)
-    )
+    checkpoint.save(tmp_path, 7, lambda folder: write_some(folder, state=state))
     assert checkpoint.runs_smaller(tmp_path) == smaller
 
 

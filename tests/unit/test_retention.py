@@ -1,0 +1,134 @@
+"""The best, the newest two sound ones and every so many steps the first are kept."""
+
+from pathlib import Path
+
+import pytest
+from checkpoints import names, save_some
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.train import checkpoint
+from core.train.retention import Retention
+
+
+def kept(folder: Path) -> list[int]:
+    return [checkpoint.step_of(path) for path in checkpoint.in_order(folder)]
+
+
+def cut(path: Path) -> None:
+    """Damage that the size shows."""
+    (path / "state.json").write_bytes(b"{")
+
+
+def flip(path: Path) -> None:
+    """Damage that only the hash shows."""
+    file = path / "optimizer.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def test_the_best_and_the_newest_two_are_kept(tmp_path: Path) -> None:
+    for step in range(1, 7):
+        save_some(tmp_path, step)
+    Retention(tmp_path, every=0).apply(best_step=2)
+    assert kept(tmp_path) == [2, 5, 6]
+    Retention(tmp_path, every=0).apply(best_step=None)
+    assert kept(tmp_path) == [5, 6]
+
+
+def test_the_first_of_every_so_many_steps_is_kept_for_good(tmp_path: Path) -> None:
+    retention = Retention(tmp_path, every=10)
+    for step in (3, 7, 11, 14, 19, 20, 26, 41, 48, 49):
+        retention.trust(save_some(tmp_path, step))
+        retention.apply(best_step=None)
+    assert kept(tmp_path) == [11, 20, 41, 48, 49]
+
+
+@pytest.mark.parametrize("damage", [cut, flip])
+def test_damaged_ones_are_not_counted_among_the_newest_two(tmp_path: Path, damage: object) -> None:
+    paths = [save_some(tmp_path, step) for step in range(1, 6)]
+    assert callable(damage)
+    for path in paths[-2:]:
+        damage(path)
+    Retention(tmp_path, every=0).apply(best_step=None)
+    assert kept(tmp_path) == [2, 3]
+
+
+def test_nothing_is_deleted_while_nothing_is_sound(tmp_path: Path) -> None:
+    for step in range(1, 5):
+        cut(save_some(tmp_path, step))
+    Retention(tmp_path, every=0).apply(best_step=None)
+    assert kept(tmp_path) == [1, 2, 3, 4]
+
+
+def test_the_only_one_that_verifies_is_never_deleted(tmp_path: Path) -> None:
+    save_some(tmp_path, 1)
+    for step in range(2, 5):
+        flip(save_some(tmp_path, step))
+    Retention(tmp_path, every=0).apply(best_step=3)
+    assert kept(tmp_path) == [1, 3]
+    assert checkpoint.newest(tmp_path)[0] == tmp_path / "step-00000001"
+
+
+def test_those_that_a_resume_passed_over_count_no_more(tmp_path: Path) -> None:
+    retention = Retention(tmp_path, every=0)
+    for step in (1, 2, 3, 4):
+        save_some(tmp_path, step)
+    retention.trust(tmp_path / "step-00000001")
+    retention.distrust(1)
+    retention.trust(save_some(tmp_path, 2))
+    retention.apply(best_step=None)
+    assert kept(tmp_path) == [1, 2]
+
+
+def test_hashes_are_read_only_of_what_this_process_did_not_save(tmp_path: Path) -> None:
+    """A trusted one is known by its size: other damage since then isn't looked for."""
+    retention = Retention(tmp_path, every=0)
+    for step in (1, 2, 3):
+        path = save_some(tmp_path, step)
+        retention.trust(path)
+    flip(path)
+    retention.apply(best_step=None)
+    assert kept(tmp_path) == [2, 3]
+    Retention(tmp_path, every=0).apply(best_step=None)
+    assert kept(tmp_path) == [2]
+
+
+def test_a_kept_step_is_kept_once(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_some(tmp_path, step)
+    save_some(tmp_path / "aside", 2).rename(tmp_path / "step-00000002.replaced")
+    Retention(tmp_path, every=0).apply(best_step=2)
+    assert names(tmp_path) == ["aside", "step-00000001", "step-00000002"]
+
+
+@given(
+    steps=st.sets(st.integers(1, 60), min_size=1, max_size=12),
+    every=st.integers(0, 20),
+    sound=st.sets(st.integers(1, 60)),
+    best=st.none() | st.integers(1, 60),
+)
+def test_whatever_is_damaged_the_newest_sound_ones_stay(
+    tmp_path_factory: pytest.TempPathFactory,
+    steps: set[int],
+    every: int,
+    sound: set[int],
+    best: int | None,
+) -> None:
+    folder = tmp_path_factory.mktemp("kept")
+    for step in steps:
+        (folder / f"step-{step:08d}").mkdir()
+
+    def verify(path: Path, *, hashes: bool = True) -> str | None:
+        return None if checkpoint.step_of(path) in sound else "damaged"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "verify", verify)
+        Retention(folder, every).apply(best)
+    left = set(kept(folder))
+    assert left >= set(sorted(steps & sound)[-2:])
+    assert left >= ({best} & steps if best is not None else set())
+    if not steps & sound:
+        assert left == steps
+    if every == 0 and steps & sound:
+        assert len(left) <= 3
