@@ -109,10 +109,13 @@ class RunDir:
         return self.path / "predictions"
 
     def age(self) -> float | None:
-        """Seconds since the run was last launched or made; None if the folder is gone."""
+        """Seconds since the run was last launched or made; None if the folder is gone.
+
+        By the wall clock; a time to come, after the clock was set back, is as far away as one past.
+        """
         newest = (self.log_file, self.config_file)
         times = [path.stat().st_mtime for path in newest if path.exists()]
-        return max(0.0, time.time() - max(times)) if times else None
+        return abs(time.time() - max(times)) if times else None
 
     def config(self) -> RunConfig:
         """The run's resolved config; raises UsageError if it can't be read."""
@@ -146,8 +149,15 @@ class RunDir:
         """The process id of the worker that holds this run, or None."""
         return lock.holder(self.lock_file)
 
+    def heartbeat_stamp(self) -> int | None:
+        """What changes whenever the worker shows life; None if it never did."""
+        try:
+            return self.heartbeat_file.stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
     def heartbeat_age(self) -> float | None:
-        """Seconds since the worker last showed life; None if it never did."""
+        """Seconds since the worker last showed life, by the wall clock; None if it never did."""
         try:
             return max(0.0, time.time() - self.heartbeat_file.stat().st_mtime)
         except FileNotFoundError:

@@ -1,5 +1,6 @@
 """What a run's events add up to: the state that the console, `status` and `runs` show."""
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -187,6 +188,30 @@ class RunState:
         return None
 
 
+class HeartbeatWatch:
+    """How long a run's worker has shown no life, whatever is done to the clock meanwhile.
+
+    The wall clock tells at the first look alone; after that it's counted from the last change.
+    """
+
+    def __init__(self, run: RunDir, clock: Callable[[], float] = time.monotonic) -> None:
+        self.run = run
+        self._clock = clock
+        self._stamp: int | None = None
+        self._shown_at = 0.0
+
+    def age(self) -> float | None:
+        """Seconds since the worker last showed life; None if it never did."""
+        stamp = self.run.heartbeat_stamp()
+        if stamp is None:
+            return None
+        now = self._clock()
+        if stamp != self._stamp:
+            first, self._stamp = self._stamp is None, stamp
+            self._shown_at = now - ((self.run.heartbeat_age() or 0.0) if first else 0.0)
+        return now - self._shown_at
+
+
 class RunWatch:
     """A run's folder, its events so far and whether its worker lives."""
 
@@ -194,6 +219,7 @@ class RunWatch:
         self.run = run
         self.state = RunState()
         self._reader: EventReader = run.events()
+        self._heartbeat = HeartbeatWatch(run)
 
     @property
     def problems(self) -> list[str]:
@@ -222,9 +248,13 @@ class RunWatch:
         """The live worker's process id, or None."""
         return self.run.worker_pid()
 
+    def heartbeat_age(self) -> float | None:
+        """Seconds since the worker last showed life; None if it never did."""
+        return self._heartbeat.age()
+
     def is_slow(self) -> bool:
         """A worker that lives but has not shown life for a while."""
-        age = self.run.heartbeat_age()
+        age = self.heartbeat_age()
         return self.worker_pid() is not None and (age is None or age > SLOW_AFTER_SECONDS)
 
     def live_state(self, hear: Callable[[AnyEvent], object] | None = None) -> State:

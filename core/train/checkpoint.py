@@ -17,6 +17,7 @@ from core.durable import flush, make_folder
 from core.errors import KocrError, UnfitError, first_line
 from core.evaluate.text import Scores
 from core.train import manifest
+from core.train.numbers import Numbers
 from core.train.validation import ValidationState
 
 STATE_FILE = "state.json"
@@ -57,7 +58,8 @@ class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
     the learning rate is a function of the step alone: so no generator's, sampler's or scheduler's
     state is needed. ``scaler`` is the loss scaler's state, empty where none is used. With
     ``savings`` kept, a run whose memory ran out packs every later step alike, resumed or not.
-    ``event`` is the sequence number of the last event before it was saved.
+    ``event`` is the sequence number of the last event before it was saved;
+    ``numbers`` tells of steps that were not finite.
     """
 
     step: int
@@ -66,6 +68,7 @@ class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
     scaler: dict[str, float] = {}
     savings: Savings = Savings()
     event: int = 0
+    numbers: Numbers = Numbers()
 
 
 def save(folder: Path, step: int, write: Callable[[Path], None]) -> Path:

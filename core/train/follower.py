@@ -4,10 +4,13 @@ It hears from the leader when to begin, when to take a step and when to leave; w
 goes to the run's log, and its figures reach people through the leader.
 """
 
+import itertools
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -29,6 +32,7 @@ from core.train.recovery import in_one_line
 
 LEAVE = "leave"
 STEP = "step"
+PASS = "pass"
 _LEADERS_OWN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -41,6 +45,13 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True):
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
     """The leader's word once it has read a checkpoint itself: which one, and the step after it."""
+
+    step: int
+    checkpoint: str | None
+
+
+class GoBack(msgspec.Struct, frozen=True, kw_only=True):
+    """The leader's word to go back to a step and its checkpoint (None: the fresh adapter)."""
 
     step: int
     checkpoint: str | None
@@ -76,14 +87,31 @@ def follow(run: RunDir) -> None:
 
 
 def _take_steps(learner: Learner, crew: Crew, start: int) -> None:
-    arriving = learner.steps_from(start)
-    for step in range(start, learner.steps):
-        micro_batches = next(arriving)
-        if crew.hear() == LEAVE:
+    while True:
+        with closing(learner.steps_from(start)) as arriving:
+            back = _step_until_told(learner, crew, arriving, start)
+        if back is None:
             return
+        learner.go_back(Path(back.checkpoint) if back.checkpoint is not None else None)
+        start = back.step
+
+
+def _step_until_told(
+    learner: Learner, crew: Crew, arriving: Iterator[list[MicroBatch]], start: int
+) -> GoBack | None:
+    """Takes steps from ``start`` until the leader says where to go back to, or (None) it's over."""
+    for step in itertools.count(start):
+        micro_batches = next(arriving, [])
+        word = crew.hear()
+        if word == LEAVE:
+            return None
+        if isinstance(word, GoBack):
+            return word
+        if word == PASS:
+            continue
         crew.gather(replaced_in(micro_batches))
         learner.learn(step, micro_batches)
-    crew.hear()
+    return None
 
 
 def _leave_with_leader() -> None:

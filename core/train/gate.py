@@ -14,24 +14,23 @@ class GradientGate:
     """Looks at the gradients of the first step, once.
 
     A fresh ``lora_B`` is zero, and so is the gradient of its ``lora_A``; that is in order, and
-    any other matrix without a finite gradient that isn't all zero is a fault: nothing would be
-    learned there (peft#2880), and no loss curve would show it.
+    any other matrix without a gradient that isn't all zero is a fault: nothing would be learned
+    there (peft#2880), and no loss curve would show it.
     """
 
     def __init__(self, parameters: Named) -> None:
         self._parameters = parameters
         self.passed = False
 
-    def check(self, *, scaled: bool) -> None:
+    def check(self) -> None:
         """Raises KocrError that names the modules at fault; does nothing once passed.
 
-        Gradients of a ``scaled`` loss may overflow until the scale has come down, so it's looked
-        at again in the next step.
+        A step that is not finite is skipped, so it's looked at again in the next one.
         """
         if self.passed:
             return
         largest = self._largest(gradients=True)
-        if scaled and not all(math.isfinite(value) for value in largest):
+        if not all(math.isfinite(value) for value in largest):
             return
         at_fault = self._at_fault(largest)
         if at_fault:
@@ -56,7 +55,7 @@ class GradientGate:
         faults = []
         for (name, _value), gradient in zip(self._parameters, largest, strict=True):
             excused = ".lora_A." in name and weights[name.replace(".lora_A.", ".lora_B.")] == 0
-            if not 0 < gradient < math.inf and not (excused and gradient == 0):
+            if gradient == 0 and not excused:
                 faults.append(name)
         return faults
 
@@ -65,7 +64,6 @@ def _sentence(names: list[str]) -> str:
     more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
     shown = ", ".join(name.removeprefix("base_model.model.") for name in names[:_NAMED_AT_MOST])
     return (
-        f"{len(names)} LoRA matrices have no finite, non-zero gradient after the first backward "
-        f"pass, so they would learn nothing: {shown}{more}; choose other lora.targets, or "
-        'model.dtype = "fp32" if a gradient is not finite'
+        f"{len(names)} LoRA matrices have no gradient but zero after the first backward pass, so "
+        f"they would learn nothing: {shown}{more}; choose other lora.targets"
     )

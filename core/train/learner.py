@@ -1,14 +1,16 @@
 """What every process does in a run: its share of each optimizer step."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from core.errors import KocrError
-from core.events import Log, Setup
+from core.events import LoaderDied, Log, Setup
 from core.hardware.device import Device
 from core.hardware.out_of_memory import OutOfMemory, attempt
 from core.model.families.family import trains_vision
@@ -67,6 +69,9 @@ class Learner:
         if self.cache_words is not None:
             job.events.write(Log(level="info", message=self.cache_words))
         self._writer = FeatureWriter(self.features, device) if self.features is not None else None
+        with device.host_work():
+            self._fresh = [value.detach().cpu().clone() for _name, value in self.parts.parameters]
+        self._fresh_scaler = self.parts.scaler.state_dict()
 
     def read(self, path: Path) -> None:
         """Goes back to a checkpoint that was verified, and on with what it kept.
@@ -82,8 +87,31 @@ class Learner:
             self.parts.scaler.load_state_dict(state.scaler)
         self.recovery.adopt(state.savings)
 
+    def go_back(self, path: Path | None) -> None:
+        """Goes back to a checkpoint that was verified, or to the fresh adapter; still saves."""
+        savings = self.recovery.savings
+        self.parts.optimizer.state.clear()
+        if path is not None:
+            self.read(path)
+            self.recovery.adopt(savings)
+            return
+        with torch.no_grad():
+            for (_name, value), fresh in zip(self.parts.parameters, self._fresh, strict=True):
+                value.copy_(fresh)
+        self.parts.scaler.load_state_dict(self._fresh_scaler)
+
     def write(self, folder: Path) -> None:
-        """Adapter and optimizer into a checkpoint's folder."""
+        """Adapter and optimizer into a checkpoint's folder.
+
+        Raises KocrError if a weight is not finite, so that no such checkpoint is kept.
+        """
+        with torch.no_grad():
+            finite = [value.isfinite().all() for _name, value in self.parts.parameters]
+        if not torch.stack(finite).all().item():
+            raise KocrError(
+                "the adapter's weights are not finite, so they are not saved; resume goes on from "
+                "the last checkpoint; lower train.learning_rate in the run's config.toml first"
+            )
         save_adapter(self.parts.model, folder / checkpoint.ADAPTER_FOLDER)
         save_optimizer(
             self.parts.optimizer, self.parts.parameters, folder / checkpoint.OPTIMIZER_FILE
@@ -101,7 +129,7 @@ class Learner:
         """Does the worst micro-batch before step ``step`` (from 0), learning nothing from it."""
         Rehearsal(self._job, self.parts, self.recovery, self._max_pixels).hold(step)
 
-    def steps_from(self, start: int) -> Iterator[list[MicroBatch]]:
+    def steps_from(self, start: int) -> Generator[list[MicroBatch]]:
         """This process's micro-batches of every step from ``start`` (from 0) on, in order.
 
         When memory ran out in a step, those after it are loaded anew, packed as is in force then.
@@ -130,6 +158,7 @@ class Learner:
             stop=stop,
             workers=workers,
             pin_memory=self._device.torch_device.type == "cuda",
+            on_death=self._tell_loader_died,
         )
         with closing(loading):
             for _ in range(start, stop):
@@ -137,6 +166,11 @@ class Learner:
                 with self._device.host_work():
                     micro_batches = next(loading)
                 yield micro_batches
+
+    def _tell_loader_died(self, step: int, how: str) -> None:
+        self._job.events.write(
+            LoaderDied(step=step + 1, message=f"{how}; its photos are loaded anew")
+        )
 
     def rate(self, step: int) -> float:
         """The learning rate of a step (from 0)."""
@@ -173,7 +207,7 @@ class Learner:
             learning_rate=self.rate(step),
             max_grad_norm=train.max_grad_norm,
             keep=self._writer.keep if self._writer is not None else None,
-            after_backward=None if self._gate.passed else self._check_gradients,
+            after_backward=None if self._gate.passed else self._gate.check,
         )
 
     def look(self, micro_batches: list[MicroBatch]) -> None:
@@ -201,6 +235,3 @@ class Learner:
         peak = peaks.get(self._job.precision.compute)
         flops = StepFlops.of(self.parts.base, trains_vision=vision)
         return Speed(flops, peak * 1e12 if peak is not None else None)
-
-    def _check_gradients(self) -> None:
-        self._gate.check(scaled=self.parts.scaler.is_enabled())

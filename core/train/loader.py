@@ -1,6 +1,6 @@
 """Packed micro-batches in order, decoded and patched in loader processes."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,12 @@ from core.events import Setup
 from core.model.processing import Processing
 from core.model.step import TensorBatch
 from core.model.vision import Tower
+from core.train.loader_processes import Arriving, LoaderDiedError
 
 MOST_REPLACEMENTS = 16
+MOST_DEATHS = 3
+# Micro-batches that each worker loads ahead.
+_PREFETCHED = 4
 
 
 @dataclass(frozen=True)
@@ -268,27 +272,54 @@ def load_steps(
     stop: int,
     workers: int,
     pin_memory: bool,
+    on_death: Callable[[int, str], None] | None = None,
 ) -> Generator[list[MicroBatch]]:
     """The micro-batches of each optimizer step from ``start`` (from 0) to ``stop``, in order.
 
-    What a step holds depends on the plan and the step alone, not on the number of workers. Raises
-    DataGoneError if MOST_REPLACEMENTS rows one after another can't be read.
+    What a step holds depends on the plan and the step alone, not on the number of workers. Where a
+    worker dies it's loaded on from the step at hand, and ``on_death`` hears the step (from 0) and
+    how it died. Raises DataGoneError if MOST_REPLACEMENTS rows one after another can't be read, or
+    workers died MOST_DEATHS times in one step.
     """
-    loader = DataLoader(
-        _MicroBatches(rows, encoder, pad_token_id, tower, plan),
-        batch_size=None,
-        sampler=_StepOrder(plan, start, stop),
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        pin_memory=pin_memory,
-        prefetch_factor=4 if workers else None,
-        # A generator of its own keeps the loader from drawing on the global random state.
-        generator=torch.Generator().manual_seed(plan.seed),
+    dataset = _MicroBatches(rows, encoder, pad_token_id, tower, plan)
+    deaths = careful_until = 0
+    while start < stop:
+        until = start + 1 if start < careful_until else stop
+        loader = DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=_StepOrder(plan, start, until),
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            pin_memory=pin_memory,
+            prefetch_factor=_PREFETCHED if workers else None,
+            # A generator of its own keeps the loader from drawing on the global random state.
+            generator=torch.Generator().manual_seed(plan.seed),
+        )
+        arriving = Arriving(loader)
+        try:
+            while start < until:
+                groups, _counts = plan.micro_batches(start)
+                yield [micro for _ in groups for micro in _here(next(arriving))]
+                start, deaths = start + 1, 0
+        except LoaderDiedError as death:
+            deaths += 1
+            # What killed it may be a photo of a later step, so those on the way come one by one.
+            careful_until = start + _PREFETCHED * workers
+            if deaths == MOST_DEATHS:
+                raise DataGoneError(_too_deadly(rows, plan, start, str(death))) from death
+            if on_death is not None:
+                on_death(start, str(death))
+
+
+def _too_deadly(rows: SignRows, plan: StepPlan, step: int, death: str) -> str:
+    groups, _counts = plan.micro_batches(step)
+    lines = ", ".join(str(int(rows.lines[index])) for group in groups for index in group)
+    return (
+        f"{rows.path}: loading step {step + 1} failed {MOST_DEATHS} times, the last: {death}; its "
+        f"rows are {lines}; see whether the host has memory left (fewer train.loader_workers take "
+        "less), or take out a row whose photo can't be decoded, then resume"
     )
-    arriving = iter(loader)
-    for step in range(start, stop):
-        groups, _counts = plan.micro_batches(step)
-        yield [micro for _ in groups for micro in _here(next(arriving))]
 
 
 def _here(arrived: list[MicroBatch] | _Gone) -> list[MicroBatch]:

@@ -1,6 +1,8 @@
 """The recipe: read `train` from top to bottom."""
 
 import time
+from collections.abc import Iterator
+from contextlib import closing
 
 from core.errors import DataGoneError, KocrError, StoppedError
 from core.evaluate.generate import SignReader
@@ -10,10 +12,11 @@ from core.model.lora import read_adapter
 from core.train import checkpoint
 from core.train.checkpoint import Best, TrainerState
 from core.train.crew import Crew
-from core.train.follower import LEAVE, STEP, Begin, Start, replaced_in
+from core.train.follower import LEAVE, PASS, STEP, Begin, GoBack, Start, replaced_in
 from core.train.job import Job
 from core.train.learner import Learner
 from core.train.loader import MicroBatch
+from core.train.numbers import NumberWatch
 from core.train.progress import DoneStep, Progress
 from core.train.recovery import NoMemoryError
 from core.train.saving import Saver
@@ -26,7 +29,7 @@ def train(job: Job, certificate: Certificate, device: Device, crew: Crew) -> int
 
     Raises StoppedError if a stop was asked for, DataGoneError if the photos are gone, NoMemoryError
     if others hold the memory; each after saving a checkpoint, or KocrError that says so if the disk
-    doesn't take it.
+    doesn't take it. Raises KocrError, too, if the loss isn't finite and going back didn't help.
     """
     trainer = Trainer(job, certificate, device, crew)
     trainer.resume()
@@ -34,7 +37,7 @@ def train(job: Job, certificate: Certificate, device: Device, crew: Crew) -> int
     trainer.take_baseline()
     trainer.announce()
     try:
-        for micro_batches in trainer.learner.steps_from(trainer.step):
+        for micro_batches in trainer.arriving():
             trainer.do_step(micro_batches)
             trainer.validate_if_due()
             trainer.save_if_due()
@@ -71,8 +74,14 @@ class Trainer:
             ),
             certificate.setup.prompts or job.config.validation.slice_rows,
         )
+        self._begun = self._validator.state()
+        self._numbers = NumberWatch(job.events.write)
         self._progress = Progress(
-            job.events, device.limit_bytes, self.learner.steps, self.learner.speed()
+            job.events,
+            device.limit_bytes,
+            self.learner.steps,
+            self.learner.speed(),
+            self._numbers,
         )
         self._saver = Saver(job, self.learner)
         self._best: Best | None = None
@@ -91,6 +100,7 @@ class Trainer:
         if state is not None and path is not None:
             self._job.events.continue_after(state.event)
             self._validator.restore(state.validation)
+            self._numbers.state = state.numbers
             self.step, self._best = state.step, self._saver.best
             self._job.events.write(Log(level="info", message=f"resumed from {path.name}"))
         self._crew.tell(Start(step=self.step, checkpoint=str(path) if path is not None else None))
@@ -121,8 +131,40 @@ class Trainer:
         parts.model.train()
         self._start_clocks()
 
+    def arriving(self) -> Iterator[list[MicroBatch]]:
+        """Micro-batches of each step to the last; of earlier ones again once training went back."""
+        while self.step < self.learner.steps:
+            with closing(self.learner.steps_from(self.step)) as arriving:
+                for micro_batches in arriving:
+                    yield micro_batches
+                    if self.step == self.learner.steps:
+                        self._progress.flush()
+                    if self._numbers.exhausted:
+                        self._go_back()
+                        break
+
+    def _go_back(self) -> None:
+        """To the last good checkpoint, since too many steps in a row were not finite.
+
+        Raises KocrError where that didn't help before.
+        """
+        state, path = self._saver.go_back()
+        to_step = state.step if state is not None else 0
+        told = self._numbers.go_back(self.step, to_step)
+        self._crew.tell(GoBack(step=to_step, checkpoint=str(path) if path is not None else None))
+        self.learner.go_back(path)
+        self._validator.restore(state.validation if state is not None else self._begun)
+        self._progress.back_to(to_step)
+        self.step, self._best = to_step, self._saver.best
+        self._job.events.write(told)
+
     def do_step(self, micro_batches: list[MicroBatch]) -> None:
-        """One optimizer step."""
+        """One optimizer step; one that was not finite before training went back is passed over."""
+        if self.step + 1 in self._numbers.state.passed_over:
+            self._crew.tell(PASS)
+            micro_batches.clear()
+            self.step += 1
+            return
         arrived = time.perf_counter()
         self._crew.tell(STEP)
         for row in self._crew.gather(replaced_in(micro_batches)):
@@ -163,7 +205,9 @@ class Trainer:
             self._validation_s += self._waited_since - started
 
     def save_if_due(self) -> None:
-        """Saves and selects by the clock, by steps or on request."""
+        """Saves and selects by the clock, by steps or on request, as soon as steps are finite."""
+        if self._numbers.state.in_a_row:
+            return
         if self._saver.due(self.step):
             started = time.perf_counter()
             if self._validator.selection_due() and not self._saver.failing:
@@ -205,7 +249,9 @@ class Trainer:
     def save(self) -> None:
         """Saves a checkpoint; where that fails, the best is what it was in the last one."""
         self._flush()
-        self._saver.save(self._state())
+        state = self._state()
+        if self._saver.save(state):
+            self._numbers.saved(state.numbers)
         self._best = self._saver.best
 
     def save_before(self, end: KocrError) -> None:
@@ -224,6 +270,7 @@ class Trainer:
             best=self._best,
             scaler=self.learner.parts.scaler.state_dict(),
             savings=self.learner.recovery.savings,
+            numbers=self._numbers.kept(self.step),
         )
 
     def _enter(self, state: State) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from core.config import TrainConfig
 from core.model.lora import check_tensors
@@ -22,6 +22,24 @@ def make_optimizer(parameters: Named, train: TrainConfig, *, fused: bool) -> tor
         weight_decay=train.weight_decay,
         fused=fused,
     )
+
+
+def update(optimizer: torch.optim.Optimizer, finite: Tensor) -> None:
+    """Updates the weights once, unless ``finite`` (bool, no dimensions, on their device) is false.
+
+    Then weights, moments and their count of updates stay as they are. The fused kernel is told on
+    the device, so that nothing waits; without it the host has to ask.
+    """
+    if not all(group["fused"] for group in optimizer.param_groups):
+        if finite.item():
+            optimizer.step()
+        return
+    # What the kernel knows a loss scaler's verdict by.
+    optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.found_inf  # type: ignore[attr-defined]
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, parameters: Named, path: Path) -> None:

@@ -3,15 +3,14 @@
 import math
 from dataclasses import dataclass
 
-from core.errors import KocrError
 from core.event_log import EventWriter
-from core.events import Step
+from core.events import LossSpike, Step
 from core.model.flops import StepFlops
+from core.train.numbers import NumberWatch
+from core.train.spikes import SpikeWatch
 from core.train.step import StepOutcome
 
 _SMOOTHING = 0.1
-# Halved this often, a loss scale that began at 65,536 is below one: it is not the scale.
-_MOST_SKIPPED = 17
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,28 @@ class Speed:
 
 
 class Progress:
-    """Writes a Step event for each step, one step late, so that no step waits for its figures."""
+    """Writes a Step event for each step, one step late, so that no step waits for its figures.
 
-    def __init__(self, events: EventWriter, limit_bytes: int, steps: int, speed: Speed) -> None:
+    ``numbers`` hears of every step; one that isn't finite counts for the speed alone.
+    """
+
+    def __init__(
+        self,
+        events: EventWriter,
+        limit_bytes: int,
+        steps: int,
+        speed: Speed,
+        numbers: NumberWatch,
+    ) -> None:
         self._events = events
+        self._numbers = numbers
+        self._spikes = SpikeWatch()
         self._limit_bytes = limit_bytes
         self._steps = steps
         self._speed = speed
         self._pending: DoneStep | None = None
         self._seconds_a_sample: float | None = None
         self._seconds_a_step: float | None = None
-        self._skipped = 0
 
     def add(self, done: DoneStep) -> None:
         """Takes a finished step and writes the one before it."""
@@ -69,26 +79,29 @@ class Progress:
         self._pending = done
 
     def flush(self) -> None:
-        """Writes what is pending; raises KocrError if its loss or gradient is not finite."""
+        """Writes what is pending."""
         if self._pending is None:
             return
         done, self._pending = self._pending, None
         self._smooth(done)
-        event = self._event(done)
-        self._skipped = self._skipped + 1 if event.skipped else 0
-        finite = math.isfinite(event.loss) and math.isfinite(event.grad_norm)
-        if not finite and (not event.skipped or self._skipped > _MOST_SKIPPED):
-            raise KocrError(
-                f"step {done.step}: loss {event.loss} and gradient norm {event.grad_norm} are not "
-                "finite; resume goes back to the last checkpoint; lower train.learning_rate"
-            )
-        self._events.write(event)
+        loss, grad_norm = done.outcome.loss.item(), float(done.outcome.grad_norm)
+        if not self._numbers.hear(done.step, loss, grad_norm, scaled=done.outcome.scaled):
+            return
+        self._events.write(self._event(done, loss, grad_norm))
+        usual = self._spikes.hear(done.step, loss)
+        if usual is not None:
+            self._events.write(LossSpike(step=done.step, loss=loss, usual=usual))
+
+    def back_to(self, step: int) -> None:
+        """Forgets what is pending, since the steps after ``step`` are done again."""
+        self._pending = None
+        self._spikes.back_to(step)
 
     def _smooth(self, done: DoneStep) -> None:
         self._seconds_a_step = _smoothed(self._seconds_a_step, done.wall_s)
         self._seconds_a_sample = _smoothed(self._seconds_a_sample, done.wall_s / done.samples)
 
-    def _event(self, done: DoneStep) -> Step:
+    def _event(self, done: DoneStep, loss: float, grad_norm: float) -> Step:
         assert self._seconds_a_step is not None
         assert self._seconds_a_sample is not None
         outcome = done.outcome
@@ -96,12 +109,11 @@ class Progress:
         # The split is this process's, and so are the samples that it is shared among.
         mine = max(1, outcome.samples)
         busy = done.wall_s - done.validation_s - done.checkpoint_s
-        grad_norm = float(outcome.grad_norm)
-        skipped = outcome.scaled and not math.isfinite(grad_norm)
+        skipped = not math.isfinite(grad_norm)
         return Step(
             step=done.step,
             epoch=done.epoch,
-            loss=outcome.loss.item(),
+            loss=loss,
             learning_rate=done.learning_rate,
             grad_norm=0.0 if skipped else grad_norm,
             samples=done.samples,

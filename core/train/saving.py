@@ -11,6 +11,7 @@ from core.errors import KocrError
 from core.events import CheckpointSaved, SaveFailed
 from core.train import checkpoint, manifest
 from core.train.checkpoint import Best, SaveError, TrainerState
+from core.train.going_back import last_good
 from core.train.job import Job
 from core.train.learner import Learner
 from core.train.retention import Retention
@@ -56,6 +57,27 @@ class Saver:
         if path is None:
             return None, None, passed_over
         state = checkpoint.read_state(path)
+        self._stand_at(state, path)
+        return state, path, passed_over
+
+    def go_back(self) -> tuple[TrainerState | None, Path | None]:
+        """The newest checkpoint of a good step, None where training begins anew; later ones go.
+
+        Raises KocrError if there are checkpoints and none of a good step.
+        """
+        path = last_good(self._folder)
+        state = checkpoint.read_state(path) if path is not None else None
+        to_step = state.step if state is not None else 0
+        for later in checkpoint.in_order(self._folder):
+            if checkpoint.step_of(later) > to_step:
+                checkpoint.remove(later)
+        self._stand_at(state, path)
+        return state, path
+
+    def _stand_at(self, state: TrainerState | None, path: Path | None) -> None:
+        if state is None or path is None:
+            self.best, self._saved, self._saved_step = None, None, 0
+            return
         best = state.best
         if best and checkpoint.verify(checkpoint.path_of(self._folder, best.step)) is not None:
             best = None
@@ -64,7 +86,6 @@ class Saver:
         self._saved_step = state.step
         self._retention.trust(path)
         self._retention.distrust(state.step)
-        return state, path, passed_over
 
     def due(self, step: int) -> bool:
         """Whether it's time to save, or to try again, or that was asked for."""

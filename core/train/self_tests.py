@@ -1,5 +1,6 @@
 """Small trials of fast paths before training: one that fails is left, and the reason is told."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,7 @@ from torch import Tensor
 from core.errors import first_line
 from core.hardware.device import Device
 from core.model import attention
+from core.train.optimizer import update
 
 _HALF_TOLERANCE = 2e-2
 _NF4_TOLERANCE = 0.2
@@ -82,14 +84,14 @@ def _with_gradients(
 
 
 def _try_fused(where: torch.device) -> None:
-    """Two steps of AdamW with and without its fused kernel."""
+    """Three steps of AdamW with and without its fused kernel, one of them to be left out."""
     results = []
     for fused in (True, False):
         value = torch.linspace(-1, 1, 64, device=where).requires_grad_()
         optimizer = torch.optim.AdamW([value], lr=0.1, fused=fused)
-        for _ in range(2):
-            value.grad = value.detach() + 0.5
-            optimizer.step()
+        for shift in (0.5, math.nan, 0.5):
+            value.grad = value.detach() + shift
+            update(optimizer, value.grad.isfinite().all())
         results.append([value.detach()])
     _same(results[0], results[1], 1e-5)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from core.hardware.device import Mark
 from core.model.flops import Work
 from core.train.loader import MicroBatch
+from core.train.optimizer import update
 from core.train.setup import Trainable
 
 Keep = Callable[[MicroBatch, Tensor], None]
@@ -40,7 +41,7 @@ class StepOutcome:
     """What a step left on the device; reading it waits for the device, so read it late.
 
     ``loss`` is the mean over label tokens of all processes; ``work`` is what this one had to do;
-    ``scaled`` says that gradients that aren't finite only lower the loss scale.
+    ``scaled`` says that gradients that aren't finite lower a loss scale.
     """
 
     loss: Tensor
@@ -75,10 +76,11 @@ def run_step(
     """Accumulates the gradients of all micro-batches and updates the adapter once.
 
     The loss is normalised over the label tokens of the whole step and of all processes, so that
-    the split into micro-batches doesn't change it. ``seed`` fixes dropout. ``keep`` is given the
-    features that were computed; ``after_backward`` is called when all gradients are there, scaled
-    back. Each of ``micro_batches`` is taken from the list as it begins, so that it goes as soon as
-    it's used, and a failed step leaves those that it didn't come to.
+    the split into micro-batches doesn't change it. Where loss or gradient is not finite the adapter
+    stays as it is, in all processes alike: both are the same in each. ``seed`` fixes dropout.
+    ``keep`` is given the features that were computed; ``after_backward`` is called when all
+    gradients are there, scaled back. Each of ``micro_batches`` is taken from the list as it begins,
+    so that it goes as soon as it's used, and a failed step leaves those that it didn't come to.
     """
     figures = _Figures.of(micro_batches)
     torch.manual_seed(seed)
@@ -103,7 +105,7 @@ def run_step(
     )
     for group in trainable.optimizer.param_groups:
         group["lr"] = learning_rate
-    trainable.scaler.step(trainable.optimizer)
+    update(trainable.optimizer, total.isfinite() & grad_norm.isfinite())
     trainable.scaler.update()
     trainable.optimizer.zero_grad(set_to_none=True)
     return StepOutcome(

@@ -22,6 +22,7 @@ from core.launch import TUNE_ONLY, busy_message, report_ready
 from core.profile import GIB, Profile, held_to_card, load_profile
 from core.run_dir import RunDir, home
 from core.train.control import AbortedError, Control, Heartbeat
+from core.train.run_folder_watch import RunFolderWatch
 
 
 def main(arguments: list[str]) -> int:
@@ -46,17 +47,21 @@ def _work(run: RunDir, *, tune_only: bool) -> int:
     events = EventWriter(run.events_file, run.reserve_file)
     control = Control(run, events)
     control.install_signal_handlers()
+    folder = RunFolderWatch(run.path)
+    leave = partial(_end_without_folder, events)
     try:
-        with Heartbeat(run.heartbeat_file.touch):
+        with Heartbeat(partial(folder.guard, run.heartbeat_file.touch, leave)):
             work = partial(_run_phases, run, attempt, events, control, tune_only=tune_only)
-            finished = _try(run, work)
+            finished = _try(run, folder, work)
+        if folder.is_gone():
+            leave(folder.sentence)
         events.write(finished)
     finally:
         events.close()
     return finished.exit_code
 
 
-def _try(run: RunDir, work: Callable[[], Finished]) -> Finished:
+def _try(run: RunDir, folder: RunFolderWatch, work: Callable[[], Finished]) -> Finished:
     """Runs all phases and turns how they ended into the run's last word."""
     try:
         return work()
@@ -68,7 +73,8 @@ def _try(run: RunDir, work: Callable[[], Finished]) -> Finished:
         return _finished("failed", end.exit_code, str(end))
     except Exception as error:
         # Whatever it is, the run must say that it ended and where to look.
-        traceback.print_exc()
+        if not folder.is_gone():
+            traceback.print_exc()
         what = f"{type(error).__name__}: {first_line(error)}; more in {run.log_file}"
         return _finished("failed", 1, what)
 
@@ -176,6 +182,12 @@ def _end_at_once(events: EventWriter, why: str) -> None:
     events.write(_finished("failed", 1, why))
     events.close()
     os._exit(1)
+
+
+def _end_without_folder(events: EventWriter, why: str) -> None:
+    """Called from any thread; the log that standard error goes to may be gone, too."""
+    print(why, file=sys.stderr, flush=True)
+    _end_at_once(events, why)
 
 
 def _attempts(run: RunDir) -> int:

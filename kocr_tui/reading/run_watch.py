@@ -80,7 +80,7 @@ class RunFeed:
         return Pulse(
             live=live,
             slow=slow,
-            heartbeat_age=watch.run.heartbeat_age() if slow else None,
+            heartbeat_age=watch.heartbeat_age() if slow else None,
             pid=pid,
             gone=not watch.run.path.is_dir(),
             log_tail=_tail(watch.run.log_file) if ended_badly else (),

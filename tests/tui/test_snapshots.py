@@ -15,7 +15,7 @@ from textual.widgets import Input, RichLog, Static
 from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, Story
 
-from core.run_dir import RunDir
+from core.run_state import HeartbeatWatch
 from kocr_tui.app import ConsoleApp
 from kocr_tui.messages import RunNews
 from kocr_tui.reading.data_audit import RowsSummary
@@ -103,11 +103,11 @@ def _signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     def holder(path: Path) -> int | None:
         return 4242 if path.exists() else None
 
-    def heartbeat_age(run: RunDir) -> float:
-        return 1.0 if run.heartbeat_file.exists() else 47.0
+    def age(heartbeat: HeartbeatWatch) -> float:
+        return 1.0 if heartbeat.run.heartbeat_file.exists() else 47.0
 
     monkeypatch.setattr("core.run_dir.lock", SimpleNamespace(holder=holder))
-    monkeypatch.setattr(RunDir, "heartbeat_age", heartbeat_age)
+    monkeypatch.setattr(HeartbeatWatch, "age", age)
 
 
 def app_of(story: Story | None, late: float, language: str, **look: Any) -> ConsoleApp:

@@ -206,12 +206,12 @@ def test_the_gate_lets_a_fresh_adapter_through(bench: Bench) -> None:
     step(
         trainable,
         [bench.micro_batch(bench.samples())],
-        after_backward=lambda: gate.check(scaled=False),
+        after_backward=gate.check,
     )
     assert gate.passed
 
 
-@pytest.mark.parametrize("fault", ["none", "zero", "nan"])
+@pytest.mark.parametrize("fault", ["none", "zero"])
 def test_the_gate_names_modules_that_would_learn_nothing(bench: Bench, fault: str) -> None:
     trainable = bench.trainable()
     gate = GradientGate(trainable.parameters)
@@ -220,8 +220,8 @@ def test_the_gate_names_modules_that_would_learn_nothing(bench: Bench, fault: st
     def check() -> None:
         for _name, value in broken:
             assert value.grad is not None
-            value.grad = {"none": None, "zero": value.grad * 0, "nan": value.grad * math.nan}[fault]
-        gate.check(scaled=False)
+            value.grad = {"none": None, "zero": value.grad * 0}[fault]
+        gate.check()
 
     with pytest.raises(KocrError) as caught:
         step(trainable, [bench.micro_batch(bench.samples())], after_backward=check)
@@ -238,7 +238,7 @@ def test_the_gate_waits_while_the_loss_scale_comes_down(bench: Bench) -> None:
         step(
             trainable,
             [bench.micro_batch(bench.samples())],
-            after_backward=lambda: gate.check(scaled=True),
+            after_backward=gate.check,
         )
         assert gate.passed == passed
 

@@ -1,0 +1,23 @@
+"""Which checkpoint training can go back to when its numbers are no longer finite."""
+
+from pathlib import Path
+
+from core.errors import KocrError
+from core.train import checkpoint
+
+
+def last_good(folder: Path) -> Path | None:
+    """The newest checkpoint that verifies and was saved after a good step; None if there is none.
+
+    Raises KocrError if there are others, since to begin anew would leave what they hold behind.
+    """
+    found = checkpoint.in_order(folder)
+    for path in reversed(found):
+        if checkpoint.verify(path) is None and not checkpoint.read_state(path).numbers.in_a_row:
+            return path
+    if found:
+        raise KocrError(
+            f"{folder}: the loss or gradient is not finite, and no checkpoint is left that was "
+            "saved before; lower train.learning_rate in a new run"
+        )
+    return None
