@@ -45,7 +45,9 @@ class EventWriter:
 
     def __init__(self, path: Path, reserve: Path | None = None) -> None:
         self._next_seq, unended = _look_over(path)
-        self._file: BinaryIO = path.open("ab", buffering=0)
+        self._name = path.name
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._file: BinaryIO = os.fdopen(descriptor, "ab", buffering=0)
         self._lock = threading.Lock()
         self._waiting: deque[bytes] = deque([b"\n"] if unended else [])
         self._failure: OSError | None = None
@@ -126,7 +128,7 @@ class EventWriter:
         seconds = time.monotonic() - self._failed_at
         reason = self._failure.strerror or self._failure
         message = (
-            f"{Path(self._file.name).name}: nothing could be written for {seconds:.0f} s ({reason})"
+            f"{self._name}: nothing could be written for {seconds:.0f} s ({reason})"
             f"; {self._held_up:,} events waited, of which {self._left_out:,} are left out"
         )
         self._failure = None

@@ -17,6 +17,7 @@ import msgspec
 
 from core.config import RunConfig, read_config
 from core.errors import KocrError, StoppedError, UsageError
+from core.login import scope_of_own
 from core.planning import PlanReport, PlanRequest
 from core.run_dir import RunDir, home
 
@@ -38,30 +39,30 @@ _DEFAULTS = {
 def launch(run: RunDir, *, tune_only: bool = False) -> int:
     """Starts the worker on a new or resumable run and returns its process id.
 
-    The worker is a session of its own and outlives console and shell; its output goes to the
-    run's worker.log. With ``tune_only`` it leaves once it knows what fits. Returns as soon as the
-    worker holds the run's lock. Raises UsageError if another worker is on this run, KocrError if
-    the worker dies at once.
+    The worker is a session of its own and outlives console and shell, in a systemd scope of its
+    own where the user lingers; its output goes to the run's worker.log. With ``tune_only`` it
+    leaves once it knows what fits. Returns as soon as the worker holds the run's lock. Raises
+    UsageError if another worker is on this run, KocrError if the worker dies at once.
     """
     if (pid := run.worker_pid()) is not None:
         raise UsageError(busy_message(run, pid))
-    with contextlib.suppress(FileNotFoundError):
-        run.control_file.unlink()
-    command = [sys.executable, "-P", "-m", "core.train.worker", str(run.path)]
+    scope = scope_of_own(run.log_file)
+    command = [*scope, sys.executable, "-P", "-m", "core.train.worker", str(run.path)]
     if tune_only:
         command.append(TUNE_ONLY)
     ready, worker_end = os.pipe()
     with run.log_file.open("ab") as log, os.fdopen(ready, "rb") as ready_file:
         try:
-            worker = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=[worker_end],
-                env=_environment() | {READY_VARIABLE: str(worker_end)},
-            )
+            with _signals_held_back():
+                worker = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=[worker_end],
+                    env=_environment() | {READY_VARIABLE: str(worker_end)},
+                )
         finally:
             os.close(worker_end)
         word = ready_file.read().decode()
@@ -69,6 +70,18 @@ def launch(run: RunDir, *, tune_only: bool = False) -> int:
         return worker.pid
     worker.wait()
     raise UsageError(word) if word else KocrError(f"{run.id}: the worker died; see {run.log_file}")
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """A process started in the block hears signals only once it's ready to obey them."""
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    )
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def report_ready(word: str = "ready") -> None:

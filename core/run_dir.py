@@ -13,20 +13,13 @@ import platformdirs
 
 from core import lock, toml_file
 from core.config import RunConfig, read_config
+from core.control_file import ControlFileError, ControlRequest, read_request
 from core.errors import KocrError, UsageError
 from core.event_log import EventReader
 from core.events import Request
 
 _STRENGTH = {"stop": 1, "abort": 2}
 _DELETING = ".deleting-"
-
-
-class ControlRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What someone asks of the worker; ``time`` is seconds since 1970."""
-
-    id: str
-    request: Request
-    time: float
 
 
 def home() -> Path:
@@ -139,10 +132,10 @@ class RunDir:
         return record.id
 
     def pending_request(self) -> ControlRequest | None:
-        """The request in control.json; None where there is none or it can't be read."""
+        """The request in control.json; None where there is none that may be obeyed."""
         try:
-            return msgspec.json.decode(self.control_file.read_bytes(), type=ControlRequest)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return read_request(self.control_file)
+        except ControlFileError:
             return None
 
     def worker_pid(self) -> int | None:
@@ -260,10 +253,11 @@ def bytes_on_disk(run: RunDir) -> int:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that readers see the old or the new content, never a part."""
+    """Writes a file (mode 0600) so that readers see the old or the new content, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with temporary.open("wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

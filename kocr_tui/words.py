@@ -25,7 +25,8 @@ def message_of(event: Finished) -> str:
     """What a worker said as it left; the usual ends in the language in use."""
     for beginning, key in _USUAL_ENDS.items():
         if event.message.startswith(beginning):
-            return say(key, steps=f"{event.step:,}")
+            kept = key == "finished.stopped" and event.step > 0
+            return say("finished.kept" if kept else key, steps=f"{event.step:,}")
     return fmt.visible(event.message)
 
 

@@ -1,19 +1,25 @@
 """What is asked of the worker while it works: requests from control.json, and signals."""
 
 import contextlib
-import signal
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
+from typing import Literal
 
+from core.control_file import (
+    LEFTOVER_SECONDS,
+    SURVIVES,
+    ControlFileError,
+    ControlRequest,
+    read_request,
+)
 from core.errors import KocrError, StoppedError
-from core.event_log import EventWriter
-from core.events import Request, RequestSeen, State, StateChanged
+from core.event_log import EventReader, EventWriter
+from core.events import Log, Request, RequestSeen, State, StateChanged
 from core.run_dir import RunDir
+from core.train.signals import StopSignals
 
 _PAUSE_POLL_SECONDS = 0.25
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class AbortedError(KocrError):
@@ -25,12 +31,16 @@ class AbortedError(KocrError):
 class Control:
     """Obeys requests at safe points: ``check`` is called wherever the worker could leave."""
 
-    def __init__(self, run: RunDir, events: EventWriter) -> None:
+    def __init__(
+        self, run: RunDir, events: EventWriter, signals: StopSignals | None = None
+    ) -> None:
         self._run = run
         self._events = events
         self._last_id: str | None = None
         self._pending: set[Request] = set()
-        self._wake = threading.Event()
+        self._signals = signals or StopSignals()
+        self._wake = self._signals.wake
+        self._warned: str | None = None
         self._state: State = "queued"
 
     def enter(self, state: State) -> None:
@@ -38,16 +48,27 @@ class Control:
         self._state = state
         self._events.write(StateChanged(state=state))
 
-    def install_signal_handlers(self) -> None:
-        """SIGTERM, SIGINT and SIGHUP ask for a stop; a second one leaves at once."""
-        for number in _STOP_SIGNALS:
-            signal.signal(number, self._on_signal)
+    def settle(self, began: float) -> None:
+        """Obeys or expires what was asked before ``began`` (seconds since 1970), and tells which.
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if "stop" in self._pending:
-            raise AbortedError(f"left at once on a second {signal.Signals(number).name}")
-        self._pending.add("stop")
-        self._wake.set()
+        See core.control_file for the rule.
+        """
+        asked = self._read()
+        if asked is None:
+            return
+        events = EventReader(self._run.events_file).read()
+        seen = {event.id for event in events if isinstance(event, RequestSeen)}
+        if asked.id in seen:
+            self._last_id = asked.id
+        if asked.id in seen or asked.time >= began:
+            return
+        self._last_id = asked.id
+        left = "was left by a worker that is no more"
+        if asked.request in SURVIVES and began - asked.time <= LEFTOVER_SECONDS:
+            self._log("info", f"the request to {asked.request} {left}: it is obeyed now")
+            self._take_in(asked)
+        else:
+            self._log("info", f"the request to {asked.request} {left}: it has expired")
 
     def check(self) -> None:
         """Raises StoppedError or AbortedError if that was asked; waits while paused."""
@@ -59,10 +80,7 @@ class Control:
                 self._poll()
             self._pending.discard("pause")
             self._events.write(StateChanged(state=self._state))
-        if "abort" in self._pending:
-            raise AbortedError("aborted on request; the last checkpoint is kept")
-        if "stop" in self._pending:
-            raise StoppedError("stopped on request")
+        self.check_stop()
 
     def check_abort(self) -> None:
         """Raises AbortedError if that was asked; for places where a stop has to wait."""
@@ -84,16 +102,39 @@ class Control:
         self._pending.discard(request)
         return wanted
 
+    def check_stop(self) -> None:
+        """Raises as ``check`` does but never waits; for places where a pause has to wait."""
+        self.check_abort()
+        if "stop" in self._pending:
+            raise StoppedError("stopped on request")
+
     def _poll(self) -> None:
-        asked = self._run.pending_request()
-        if asked is None or asked.id == self._last_id:
-            return
-        self._last_id = asked.id
+        if self._signals.asked is not None:
+            self._pending.add("stop")
+        asked = self._read()
+        if asked is not None and asked.id != self._last_id:
+            self._last_id = asked.id
+            self._take_in(asked)
+
+    def _take_in(self, asked: ControlRequest) -> None:
         if asked.request == "continue":
             self._pending.discard("pause")
         else:
             self._pending.add(asked.request)
         self._events.write(RequestSeen(id=asked.id, request=asked.request))
+
+    def _read(self) -> ControlRequest | None:
+        """The request that stands there; a file that isn't one is warned of once."""
+        try:
+            return read_request(self._run.control_file)
+        except ControlFileError as error:
+            if str(error) != self._warned:
+                self._warned = str(error)
+                self._log("warning", str(error))
+            return None
+
+    def _log(self, level: Literal["info", "warning"], message: str) -> None:
+        self._events.write(Log(level=level, message=message))
 
 
 class Heartbeat:

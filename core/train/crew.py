@@ -123,6 +123,7 @@ def _start(run: Path, processes: int) -> list[subprocess.Popen[bytes]]:
         subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
+            process_group=0,
             env={
                 **os.environ,
                 "RANK": str(rank),

@@ -19,6 +19,7 @@ from core.train.control import Control
 from core.train.crew import Crew
 from core.train.job import Job, open_job
 from core.train.learner import Learner
+from core.train.signals import StopSignals
 from core.tune.certificate import Certificate
 
 _TELL_SECONDS = 5.0
@@ -31,8 +32,9 @@ def fill(run: RunDir, config: RunConfig, setup: Setup) -> None:
     until then stays.
     """
     nowhere = EventWriter(Path(os.devnull))
-    control = Control(run, nowhere)
-    control.install_signal_handlers()
+    signals = StopSignals()
+    signals.install()
+    control = Control(run, nowhere, signals)
     profile = load_profile(config.device.profile)
     require_device(profile)
     job = open_job(run, config, profile, nowhere, control).under(setup)

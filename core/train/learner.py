@@ -208,6 +208,8 @@ class Learner:
             max_grad_norm=train.max_grad_norm,
             keep=self._writer.keep if self._writer is not None else None,
             after_backward=None if self._gate.passed else self._gate.check,
+            # Processes that train together can only leave between two steps.
+            before_each=self._job.control.check_stop if self.recovery.plan.processes == 1 else None,
         )
 
     def look(self, micro_batches: list[MicroBatch]) -> None:

@@ -33,7 +33,9 @@ def train(job: Job, certificate: Certificate, device: Device, crew: Crew) -> int
     """
     trainer = Trainer(job, certificate, device, crew)
     trainer.resume()
+    trainer.obey()
     trainer.rehearse()
+    trainer.obey()
     trainer.take_baseline()
     trainer.announce()
     try:

@@ -72,6 +72,7 @@ def run_step(
     max_grad_norm: float,
     keep: Keep | None = None,
     after_backward: Callable[[], None] | None = None,
+    before_each: Callable[[], None] | None = None,
 ) -> StepOutcome:
     """Accumulates the gradients of all micro-batches and updates the adapter once.
 
@@ -81,6 +82,7 @@ def run_step(
     ``keep`` is given the features that were computed; ``after_backward`` is called when all
     gradients are there, scaled back. Each of ``micro_batches`` is taken from the list as it begins,
     so that it goes as soon as it's used, and a failed step leaves those that it didn't come to.
+    ``before_each`` is called before every micro-batch and may raise to leave the step undone.
     """
     figures = _Figures.of(micro_batches)
     torch.manual_seed(seed)
@@ -88,6 +90,8 @@ def run_step(
     total = torch.zeros((), device=trainable.device.torch_device)
     marks = []
     while micro_batches:
+        if before_each is not None:
+            before_each()
         micro = micro_batches.pop(0)
         with _together(trainable, last=not micro_batches):
             loss, moments = _learn(trainable, micro, share, keep)

@@ -6,7 +6,9 @@
 import contextlib
 import importlib.metadata
 import os
+import stat
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,6 +25,7 @@ from core.profile import GIB, Profile, held_to_card, load_profile
 from core.run_dir import RunDir, home
 from core.train.control import AbortedError, Control, Heartbeat
 from core.train.run_folder_watch import RunFolderWatch
+from core.train.signals import LEFT_AT_ONCE, StopSignals
 
 
 def main(arguments: list[str]) -> int:
@@ -31,28 +34,34 @@ def main(arguments: list[str]) -> int:
         from core.train import follower
 
         return follower.main(arguments)
+    began = time.time()
+    signals = StopSignals()
+    signals.install()
     run = RunDir(Path(arguments[0]))
     try:
         with lock.hold(run.lock_file, lambda pid: busy_message(run, pid)):
             report_ready()
-            return _work(run, tune_only=TUNE_ONLY in arguments)
+            return _work(run, signals, began, tune_only=TUNE_ONLY in arguments)
     except UsageError as error:
         report_ready(str(error))
         print(error, file=sys.stderr)
         return error.exit_code
 
 
-def _work(run: RunDir, *, tune_only: bool) -> int:
+def _work(run: RunDir, signals: StopSignals, began: float, *, tune_only: bool) -> int:
     attempt = _attempts(run) + 1
     events = EventWriter(run.events_file, run.reserve_file)
-    control = Control(run, events)
-    control.install_signal_handlers()
+    signals.leave = partial(_leave_at_once, run, events)
+    control = Control(run, events, signals)
     folder = RunFolderWatch(run.path)
     leave = partial(_end_without_folder, events)
     try:
+        _warn_if_open_to_others(run, events)
+        control.settle(began)
         with Heartbeat(partial(folder.guard, run.heartbeat_file.touch, leave)):
             work = partial(_run_phases, run, attempt, events, control, tune_only=tune_only)
             finished = _try(run, folder, work)
+        signals.end()
         if folder.is_gone():
             leave(folder.sentence)
         events.write(finished)
@@ -61,12 +70,37 @@ def _work(run: RunDir, *, tune_only: bool) -> int:
     return finished.exit_code
 
 
+def _leave_at_once(run: RunDir, events: EventWriter, signal: str) -> None:
+    """The last word on a second signal, written while the main thread may be anywhere."""
+    kept = _kept(run)
+    said = f"left at once on a second signal ({signal}); {_kept_words(kept)}"
+    events.write(Finished(state="aborted", exit_code=LEFT_AT_ONCE, message=said, step=kept))
+
+
+def _warn_if_open_to_others(run: RunDir, events: EventWriter) -> None:
+    if run.path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        said = f"{run.path}: others can write into the run; `chmod 700` keeps them out"
+        events.write(Log(level="warning", message=said))
+
+
+def _kept(run: RunDir) -> int:
+    """The step of the newest checkpoint, 0 where there is none."""
+    names = (path.name.removeprefix("step-") for path in run.checkpoints.glob("step-*"))
+    return max((int(name) for name in names if name.isdecimal()), default=0)
+
+
+def _kept_words(step: int) -> str:
+    return f"checkpoint {step} is kept" if step else "nothing to keep yet"
+
+
 def _try(run: RunDir, folder: RunFolderWatch, work: Callable[[], Finished]) -> Finished:
     """Runs all phases and turns how they ended into the run's last word."""
     try:
         return work()
     except StoppedError as end:
-        return _finished("stopped", end.exit_code, f"{end}; `kocr-tui resume {run.id}` goes on")
+        kept = _kept(run)
+        said = f"{end}; {_kept_words(kept)}; `kocr-tui resume {run.id}` goes on"
+        return Finished(state="stopped", exit_code=end.exit_code, message=said, step=kept)
     except AbortedError as end:
         return _finished("aborted", end.exit_code, str(end))
     except KocrError as end:
@@ -98,12 +132,14 @@ def _run_phases(
         from core.train.recovery import in_one_line
         from core.tune.tuner import tune
 
+        control.check()
         require_device(profile)
         job = open_job(run, config, profile, events, control)
         certificate = tune(job)
         if tune_only:
             said = f"tuned; `kocr-tui resume {run.id}` trains with it"
             return Finished(state="stopped", exit_code=0, message=said)
+        control.check()
         job = job.under(certificate.setup)
         crew = leaving.enter_context(
             lead(run.path, config.device.processes, lambda why: _end_at_once(events, why))

@@ -53,12 +53,16 @@ def _run_once(spec: ProbeSpec, control: Control, limit_seconds: float) -> ProbeR
         spec_file, result_file = Path(folder) / "spec.json", Path(folder) / "result.json"
         spec_file.write_bytes(msgspec.json.encode(spec))
         command = [sys.executable, "-P", "-m", "core.tune.probe", str(spec_file), str(result_file)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment_alone()) as process:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, env=environment_alone(), process_group=0
+        ) as process:
             try:
                 _wait(process, control, limit_seconds)
             finally:
                 process.kill()
         if process.returncode != 0 or not result_file.exists():
+            # A signal to all of the run's processes ends the probe too.
+            control.check()
             raise KocrError(
                 f"the probe of {spec.max_pixels:,} pixels died with exit status "
                 f"{process.returncode}; worker.log has its last words"

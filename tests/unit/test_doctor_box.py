@@ -100,7 +100,7 @@ def test_logind_files_are_read_in_its_order(tmp_path: Path) -> None:
     [
         ({"KillUserProcesses": "no"}, 1000, "ok"),
         ({"KillUserProcesses": "yes", "Linger": "no"}, 1000, "warning"),
-        ({"KillUserProcesses": "yes", "Linger": "yes"}, 1000, "warning"),
+        ({"KillUserProcesses": "yes", "Linger": "yes"}, 1000, "ok"),
         ({"KillUserProcesses": "yes", "Linger": "no"}, 0, "ok"),
         ({}, 1000, "warning"),
     ],
@@ -116,13 +116,11 @@ def test_logout(
     (tmp_path / "run/systemd/system").mkdir(parents=True)
     monkeypatch.setattr(box, "loginctl", lambda key, *user: answers.get(key, ""))
     monkeypatch.setattr(os, "getuid", lambda: uid)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     finding = box.logout(tmp_path)
     assert finding.state == state
     if state == "warning":
-        assert finding.fix is not None
-        assert finding.fix.endswith("systemd-run --user --scope kocr-tui")
-        lingers = answers.get("Linger") == "yes"
-        assert ("enable-linger" in finding.fix) == (not lingers)
+        assert finding.fix == "sudo loginctl enable-linger $USER"
 
 
 def test_a_box_without_systemd_ends_nothing(tmp_path: Path) -> None:

@@ -3,11 +3,11 @@
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from core.hardware.doctor.finding import Finding, gib, text
+from core.login import loginctl
 from core.profile import GIB
 
 DISK_WARNING_GIB, DISK_FAILURE_GIB = 20, 2
@@ -91,11 +91,14 @@ def logout(root: Path) -> Finding:
     kills = answer == "yes" if answer else configured_to_kill(root)
     if not kills or os.getuid() == 0:
         return Finding(check, "ok", "runs go on (KillUserProcesses=no, or you are root)")
-    scope = "systemd-run --user --scope kocr-tui"
-    linger = loginctl("Linger", str(os.getuid())) == "yes"
-    detail = "KillUserProcesses=yes: runs end when you log out unless they run in their own scope"
-    fix = scope if linger else f"sudo loginctl enable-linger $USER && {scope}"
-    return Finding(check, "warning", detail, fix)
+    if loginctl("Linger", str(os.getuid())) != "yes":
+        detail = "KillUserProcesses=yes: runs end when you log out, since you don't linger"
+        return Finding(check, "warning", detail, "sudo loginctl enable-linger $USER")
+    if shutil.which("systemd-run") is None:
+        detail = "KillUserProcesses=yes, and there is no systemd-run: runs end when you log out"
+        return Finding(check, "warning", detail, "tmux, started as a service of your own")
+    detail = "runs go on in systemd scopes of their own (KillUserProcesses=yes, you linger)"
+    return Finding(check, "ok", detail)
 
 
 def configured_to_kill(root: Path) -> bool:
@@ -106,13 +109,3 @@ def configured_to_kill(root: Path) -> bool:
     texts = [text(file) for file in (*mains[-1:], *(drop_ins[name] for name in sorted(drop_ins)))]
     values = re.findall(r"^\s*KillUserProcesses\s*=\s*(\w+)", "\n".join(texts), re.MULTILINE)
     return bool(values) and values[-1].lower() in ("yes", "true", "on", "1", "y", "t")
-
-
-def loginctl(key: str, *user: str) -> str:
-    """A property of logind, or of ``user``; empty where it does not answer."""
-    command = ["loginctl", "show-user", *user, "--value", f"--property={key}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
