@@ -35,7 +35,7 @@ class UnfitError(KocrError):
 
 
 class GpuLostError(KocrError):
-    """The GPU stopped answering."""
+    """The GPU failed, or CUDA does nothing more; a resume checks it before it goes on."""
 
     exit_code = 4
 

@@ -1,9 +1,12 @@
 """What an event says, in the language in use."""
 
-from core.events import Change, Finished
+from typing import Literal
+
+from core.events import CardTrouble, Change, Finished
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
 
+Level = Literal["info", "warning", "error"]
 TOLD_CHANGES = 3
 # How core/train/worker.py and core/train/control.py put the ends that are no news.
 _USUAL_ENDS = {
@@ -28,6 +31,13 @@ def message_of(event: Finished) -> str:
             kept = key == "finished.stopped" and event.step > 0
             return say("finished.kept" if kept else key, steps=f"{event.step:,}")
     return fmt.visible(event.message)
+
+
+def trouble_level(event: CardTrouble) -> Level:
+    """How much what a card does matters."""
+    if event.what == "recovered":
+        return "info"
+    return "error" if event.what == "lost" else "warning"
 
 
 def changes_in_words(changes: tuple[Change, ...]) -> str:

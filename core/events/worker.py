@@ -8,8 +8,9 @@ from core.events.base import Event, Request, State
 class WorkerStarted(Event, frozen=True, kw_only=True, tag="worker-started"):
     """A worker took the run; ``attempt`` counts from 1, and is 2 or more on a resume.
 
-    ``device`` is the kind (cuda or cpu), ``card`` its name for people. A worker that is there
-    ``tune_only`` leaves before training.
+    ``device`` is the kind (cuda or cpu), ``card`` its name for people; ``cards`` are the UUIDs of
+    those that it holds, the leader's own first. A worker that is there ``tune_only`` leaves before
+    training.
     """
 
     pid: int
@@ -20,6 +21,7 @@ class WorkerStarted(Event, frozen=True, kw_only=True, tag="worker-started"):
     capacity_bytes: int
     versions: dict[str, str]
     tune_only: bool = False
+    cards: tuple[str, ...] = ()
 
 
 class StateChanged(Event, frozen=True, kw_only=True, tag="state"):

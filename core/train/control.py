@@ -17,6 +17,7 @@ from core.errors import KocrError, StoppedError
 from core.event_log import EventReader, EventWriter
 from core.events import Log, Request, RequestSeen, State, StateChanged
 from core.run_dir import RunDir
+from core.train.card_watch import CardWatch
 from core.train.signals import StopSignals
 
 _PAUSE_POLL_SECONDS = 0.25
@@ -29,7 +30,10 @@ class AbortedError(KocrError):
 
 
 class Control:
-    """Obeys requests at safe points: ``check`` is called wherever the worker could leave."""
+    """Obeys requests at safe points: ``check`` is called wherever the worker could leave.
+
+    Each of them raises GpuLostError, too, once ``card`` has failed.
+    """
 
     def __init__(
         self, run: RunDir, events: EventWriter, signals: StopSignals | None = None
@@ -42,6 +46,7 @@ class Control:
         self._wake = self._signals.wake
         self._warned: str | None = None
         self._state: State = "queued"
+        self.card: CardWatch | None = None
 
     def enter(self, state: State) -> None:
         """Tells that the run is in another state now."""
@@ -102,6 +107,11 @@ class Control:
         self._pending.discard(request)
         return wanted
 
+    def confirm_card(self) -> None:
+        """Raises GpuLostError if the run's card has failed until now: what it gave is worthless."""
+        if self.card is not None:
+            self.card.confirm()
+
     def check_stop(self) -> None:
         """Raises as ``check`` does but never waits; for places where a pause has to wait."""
         self.check_abort()
@@ -109,6 +119,8 @@ class Control:
             raise StoppedError("stopped on request")
 
     def _poll(self) -> None:
+        if self.card is not None:
+            self.card.check()
         if self._signals.asked is not None:
             self._pending.add("stop")
         asked = self._read()

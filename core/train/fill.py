@@ -19,6 +19,7 @@ from core.train.control import Control
 from core.train.crew import Crew
 from core.train.job import Job, open_job
 from core.train.learner import Learner
+from core.train.own_cards import hold_cards
 from core.train.signals import StopSignals
 from core.tune.certificate import Certificate
 
@@ -28,17 +29,22 @@ _TELL_SECONDS = 5.0
 def fill(run: RunDir, config: RunConfig, setup: Setup) -> None:
     """Computes and keeps the features of every training photo that has none yet.
 
-    Raises KocrError if they can't be cached, StoppedError if a signal asks to stop; what was kept
-    until then stays.
+    Raises KocrError if they can't be cached or the card is busy, StoppedError if a signal asks to
+    stop; what was kept until then stays.
     """
     nowhere = EventWriter(Path(os.devnull))
     signals = StopSignals()
     signals.install()
     control = Control(run, nowhere, signals)
     profile = load_profile(config.device.profile)
-    require_device(profile)
-    job = open_job(run, config, profile, nowhere, control).under(setup)
-    device = open_device(config.device, profile)
+    with hold_cards(profile, 1):
+        require_device(profile)
+        job = open_job(run, config, profile, nowhere, control).under(setup)
+        _fill_all(job, setup)
+
+
+def _fill_all(job: Job, setup: Setup) -> None:
+    device = open_device(job.config.device, job.profile)
     with device.session():
         learner = Learner(job, setup, device, Crew(0, 1), ahead=True)
         if learner.features is None:

@@ -103,7 +103,8 @@ class Learner:
     def write(self, folder: Path) -> None:
         """Adapter and optimizer into a checkpoint's folder.
 
-        Raises KocrError if a weight is not finite, so that no such checkpoint is kept.
+        Raises KocrError if a weight is not finite and GpuLostError if the card has failed by then,
+        so that no such checkpoint is kept.
         """
         with torch.no_grad():
             finite = [value.isfinite().all() for _name, value in self.parts.parameters]
@@ -116,6 +117,7 @@ class Learner:
         save_optimizer(
             self.parts.optimizer, self.parts.parameters, folder / checkpoint.OPTIMIZER_FILE
         )
+        self._job.control.confirm_card()
 
     def checkpoint_bytes(self) -> int:
         """About what a checkpoint takes: the adapter's weights and two moments of each."""

@@ -10,20 +10,24 @@ import stat
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from core import lock
 from core.config import RunConfig
-from core.errors import KocrError, StoppedError, UsageError, first_line
+from core.errors import GpuLostError, KocrError, StoppedError, UsageError, first_line
 from core.event_log import EventReader, EventWriter
 from core.events import Finished, Log, State, WorkerStarted
-from core.hardware.nvml import auto_card, visible_cards
+from core.hardware.nvml import Card, auto_card, visible_cards
 from core.launch import TUNE_ONLY, busy_message, report_ready
 from core.profile import GIB, Profile, held_to_card, load_profile
-from core.run_dir import RunDir, home
+from core.run_dir import RunDir
+from core.train.card_check import check_cards, failed_before
+from core.train.card_watch import CardWatch
 from core.train.control import AbortedError, Control, Heartbeat
+from core.train.own_cards import hold_cards, refuse_lost
 from core.train.run_folder_watch import RunFolderWatch
 from core.train.signals import LEFT_AT_ONCE, StopSignals
 
@@ -60,7 +64,7 @@ def _work(run: RunDir, signals: StopSignals, began: float, *, tune_only: bool) -
         control.settle(began)
         with Heartbeat(partial(folder.guard, run.heartbeat_file.touch, leave)):
             work = partial(_run_phases, run, attempt, events, control, tune_only=tune_only)
-            finished = _try(run, folder, work)
+            finished = _try(run, folder, events, work)
         signals.end()
         if folder.is_gone():
             leave(folder.sentence)
@@ -93,7 +97,9 @@ def _kept_words(step: int) -> str:
     return f"checkpoint {step} is kept" if step else "nothing to keep yet"
 
 
-def _try(run: RunDir, folder: RunFolderWatch, work: Callable[[], Finished]) -> Finished:
+def _try(
+    run: RunDir, folder: RunFolderWatch, events: EventWriter, work: Callable[[], Finished]
+) -> Finished:
     """Runs all phases and turns how they ended into the run's last word."""
     try:
         return work()
@@ -103,6 +109,11 @@ def _try(run: RunDir, folder: RunFolderWatch, work: Callable[[], Finished]) -> F
         return Finished(state="stopped", exit_code=end.exit_code, message=said, step=kept)
     except AbortedError as end:
         return _finished("aborted", end.exit_code, str(end))
+    except GpuLostError as end:
+        if end.__cause__ is not None:
+            traceback.print_exception(end.__cause__)
+        # Letting go of what is on a lost card can hang or crash, so nothing is let go.
+        _end_at_once(events, str(end), end.exit_code)
     except KocrError as end:
         return _finished("failed", end.exit_code, str(end))
     except Exception as error:
@@ -119,9 +130,13 @@ def _run_phases(
     config = run.config()
     profile = _profile_of_card(config, events)
     with contextlib.ExitStack() as leaving:
-        leaving.enter_context(_hold_cards(profile, config.device.processes))
-        _announce(config, profile, attempt, events, tune_only=tune_only)
+        cards = leaving.enter_context(hold_cards(profile, config.device.processes))
+        _announce(config, profile, cards, attempt, events, tune_only=tune_only)
         control.check()
+        if failed_before(run):
+            check_cards(run, config, profile, cards, control, events)
+        watch = leaving.enter_context(_watched(cards, events))
+        control.card = watch
         import torch
 
         from core.hardware.device import open_device, require_device
@@ -142,7 +157,7 @@ def _run_phases(
         control.check()
         job = job.under(certificate.setup)
         crew = leaving.enter_context(
-            lead(run.path, config.device.processes, lambda why: _end_at_once(events, why))
+            lead(run.path, config.device.processes, partial(_end_with_crew, events, watch))
         )
         choose_card(crew.rank)
         crew.join(torch.device(profile.device))
@@ -160,6 +175,8 @@ def _run_phases(
 
 def _profile_of_card(config: RunConfig, events: EventWriter) -> Profile:
     """The profile, with no more memory than the card has."""
+    if config.device.profile == "auto":
+        refuse_lost(visible_cards()[: config.device.processes])
     profile = load_profile(config.device.profile)
     if profile.device != "cuda":
         return profile
@@ -170,7 +187,13 @@ def _profile_of_card(config: RunConfig, events: EventWriter) -> Profile:
 
 
 def _announce(
-    config: RunConfig, profile: Profile, attempt: int, events: EventWriter, *, tune_only: bool
+    config: RunConfig,
+    profile: Profile,
+    cards: list[Card],
+    attempt: int,
+    events: EventWriter,
+    *,
+    tune_only: bool,
 ) -> None:
     events.write(
         WorkerStarted(
@@ -182,48 +205,36 @@ def _announce(
             capacity_bytes=profile.capacity_bytes(config.device.capacity_gib),
             versions={name: importlib.metadata.version(name) for name in ("torch", "transformers")},
             tune_only=tune_only,
+            cards=tuple(card.uuid for card in cards if card.uuid is not None),
         )
     )
 
 
-@contextlib.contextmanager
-def _hold_cards(profile: Profile, processes: int) -> Iterator[None]:
-    """One run a card: a second one would take the memory that was certified for the first.
-
-    Raises UsageError if there are fewer cards than processes.
-    """
-    if profile.device != "cuda":
-        yield
-        return
-    with contextlib.ExitStack() as held:
-        cards = visible_cards()
-        if 0 < len(cards) < processes:
-            raise UsageError(
-                f"device.processes is {processes}, but {len(cards)} cards can be seen; "
-                "take fewer, or look at CUDA_VISIBLE_DEVICES"
-            )
-        for card in cards[:processes]:
-            if card.uuid is not None:
-                path = home() / "locks" / f"{card.uuid}.lock"
-                held.enter_context(lock.hold(path, partial(_card_busy, card.name)))
-        yield
+def _watched(cards: list[Card], events: EventWriter) -> CardWatch:
+    code = GpuLostError.exit_code
+    return CardWatch(cards, events.write, lambda why: _end_at_once(events, why, code))
 
 
-def _card_busy(name: str | None, pid: int) -> str:
-    return f"{name}: busy: process {pid} trains on it"
+def _end_with_crew(events: EventWriter, watch: CardWatch, why: str) -> NoReturn:
+    """A process of the crew died, which may have been the fault of its card."""
+    watch.look()
+    if watch.verdict is not None:
+        _end_at_once(events, watch.verdict, GpuLostError.exit_code)
+    _end_at_once(events, why, 1)
 
 
-def _end_at_once(events: EventWriter, why: str) -> None:
-    """Called from a thread while the main one may wait for a process that is no more."""
-    events.write(_finished("failed", 1, why))
+def _end_at_once(events: EventWriter, why: str, exit_code: int) -> NoReturn:
+    """Ends the process from any thread, while the main one may wait for what is no more."""
+    events.write(_finished("failed", exit_code, why))
     events.close()
-    os._exit(1)
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
 def _end_without_folder(events: EventWriter, why: str) -> None:
     """Called from any thread; the log that standard error goes to may be gone, too."""
     print(why, file=sys.stderr, flush=True)
-    _end_at_once(events, why)
+    _end_at_once(events, why, 1)
 
 
 def _attempts(run: RunDir) -> int:

@@ -8,6 +8,7 @@ from types import FrameType
 from core.errors import KocrError
 from core.events import (
     AnyEvent,
+    CardTrouble,
     CertificateVoided,
     CheckpointSaved,
     DataOpened,
@@ -29,7 +30,7 @@ from core.events import (
 from core.run_state import RunWatch
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
-from kocr_tui.words import changes_in_words, last_word
+from kocr_tui.words import changes_in_words, last_word, trouble_level
 
 _POLL_SECONDS = 0.3
 _LINE_SECONDS = 5.0
@@ -144,6 +145,8 @@ class _Printer:
                 return say("plain.checkpoint", step=event.step, seconds=f"{event.seconds:.1f}")
             case Log():
                 return f"{say(f'level.{event.level}')}: {fmt.visible(event.message)}"
+            case CardTrouble():
+                return f"{say(f'level.{trouble_level(event)}')}: {fmt.visible(event.message)}"
             case CertificateVoided():
                 return say("story.voided", changes=changes_in_words(event.changes))
             case Finished():

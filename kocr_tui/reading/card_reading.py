@@ -10,11 +10,15 @@ from core.hardware.nvml import Card, Monitor, Process
 
 @dataclass(frozen=True)
 class Wanted:
-    """Whose figures are read: the worker's process, where it lives, and its device."""
+    """Whose figures are read: the worker's process, where it lives, and its device.
+
+    ``uuid`` is the worker's own card, where it has told that.
+    """
 
     pid: int | None = None
     on_card: bool = False
     card_name: str = ""
+    uuid: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ class CardReader:
         """The card now; the card on which the worker is, once that can be told."""
         if self._monitor.reason is not None:
             return CardReading(reason=self._monitor.reason)
-        if self._uuid is None or self._sure_of != wanted.pid:
+        if wanted.uuid is not None:
+            self._uuid = wanted.uuid
+        elif self._uuid is None or self._sure_of != wanted.pid:
             self._find(wanted)
         card = self._monitor.card(self._uuid) if self._uuid else None
         if card is None or self._uuid is None:

@@ -11,7 +11,7 @@ _GRAIN_BYTES = 16 * 2**20
 
 
 class OthersOnCard:
-    """Reads the first visible card, which is the one that a worker takes, every two seconds.
+    """Reads the card that a worker has taken every two seconds.
 
     NVML starts with the first reading; ``close`` lets it go.
     """
@@ -21,12 +21,15 @@ class OthersOnCard:
         self._due = 0.0
         self._known: int | None = None
 
-    def read(self, worker: int | None) -> int | None:
-        """Bytes in use beyond the session of the process ``worker``; None where it isn't told."""
+    def read(self, worker: int | None, uuid: str | None) -> int | None:
+        """Bytes in use beyond the session of the process ``worker``; None where it isn't told.
+
+        ``uuid`` is the worker's card; without one it's the first visible, which a worker takes.
+        """
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + _READ_SECONDS
             self._monitor = self._monitor or Monitor()
-            card = next(iter(self._monitor.visible()), None)
+            card = _card(self._monitor, uuid)
             if card is not None and card.used_bytes is not None:
                 self._look(self._monitor, card, worker)
         return self._known
@@ -43,6 +46,10 @@ class OthersOnCard:
         if own is not None:
             others = max(0, (card.used_bytes or 0) - own)
             self._known = round(others / _GRAIN_BYTES) * _GRAIN_BYTES
+
+
+def _card(monitor: Monitor, uuid: str | None) -> Card | None:
+    return next(iter(monitor.visible()), None) if uuid is None else monitor.card(uuid)
 
 
 def _taken_by(monitor: Monitor, uuid: str, session: int) -> int | None:

@@ -88,12 +88,16 @@ class RunFeed:
             newer_lines=watch.newer_lines,
             around=self._lookout.look(read_cards if self._on_card() else no_cards),
             plan=self._plan.read(),
-            others_bytes=self._others.read(pid) if self._finds_what_fits() else None,
+            others_bytes=self._others.read(pid, self._uuid()) if self._finds_what_fits() else None,
         )
 
     def _on_card(self) -> bool:
         worker = self._watch.state.worker
         return worker is not None and worker.device == "cuda"
+
+    def _uuid(self) -> str | None:
+        worker = self._watch.state.worker
+        return next(iter(worker.cards), None) if worker is not None else None
 
     def _finds_what_fits(self) -> bool:
         """Whether it matters who else is on the card."""

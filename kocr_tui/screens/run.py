@@ -72,7 +72,8 @@ class RunScreen(RunControls):
         worker = self.view.state.worker
         if worker is None:
             return None
-        return Wanted(self.view.pulse.pid, worker.device != "cpu", worker.card)
+        uuid = next(iter(worker.cards), None)
+        return Wanted(self.view.pulse.pid, worker.device != "cpu", worker.card, uuid)
 
     @on(RunCardRead)
     def take_card(self, message: RunCardRead) -> None:

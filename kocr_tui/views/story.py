@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal
 
 from core.events import (
     AnyEvent,
+    CardTrouble,
     CertificateVoided,
     CheckpointSaved,
     DataOpened,
@@ -23,9 +23,7 @@ from core.events import (
 )
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
-from kocr_tui.words import changes_in_words, last_word
-
-Level = Literal["info", "warning", "error"]
+from kocr_tui.words import Level, changes_in_words, last_word, trouble_level
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,9 @@ class Line:
 def line_of(event: AnyEvent) -> Line | None:
     """The line that tells an event, or None for what the panes show anyway."""
     match event:
-        case Log():
-            return Line(event.time, event.level, fmt.visible(event.message))
+        case Log() | CardTrouble():
+            heard = event.level if isinstance(event, Log) else trouble_level(event)
+            return Line(event.time, heard, fmt.visible(event.message))
         case RowSetAside():
             file = fmt.visible(PurePath(event.file).name)
             reason = fmt.visible(event.reason)

@@ -12,6 +12,7 @@ from tui_troubles import VOIDED, checkpoint_of, newer_event, out_of_memory
 from core.events import Finished, Tuned
 from core.hardware.nvml import Card
 from core.run_dir import RunDir
+from core.train.card_health import xid_end_words
 from kocr_tui.app import ConsoleApp
 
 GIB = 2**30
@@ -124,19 +125,17 @@ async def test_memory_that_ran_out_is_told_for_a_while_and_then_only_in_the_log(
         (
             "en",
             (
-                "GPU lost; a reset or a reboot",
-                "Xid 79",
-                "`kocr-tui doctor`",
-                "r resumes (checkpoint of step 100 is",
+                "The GPU failed: NVIDIA L4 (GPU 0): Xid 79 (fallen off the bus)",
+                "restart the",
+                "r checks the GPU, then resumes (checkpoint of step 100 is kept)",
             ),
         ),
         (
             "ko",
             (
-                "GPU 연결 끊김. 리셋",
-                "Xid 79",
-                "`kocr-tui doctor`",
-                "r: 이어하기 (100 스텝 체크포인트",
+                "GPU에 문제가 생겨 끝났습니다: NVIDIA L4 (GPU 0): Xid 79",
+                "restart the",
+                "r: GPU 점검 후 이어하기 (100 스텝 체크포인트",
             ),
         ),
     ],
@@ -145,7 +144,8 @@ async def test_a_run_that_lost_its_gpu_says_what_to_do(
     runs: Path, size: tuple[int, int], language: str, texts: tuple[str, ...]
 ) -> None:
     story = training_story(runs)
-    story.put(Finished(state="failed", exit_code=4, message="Xid 79: off the bus", step=120))
+    message = xid_end_words(Card(index=0, name="NVIDIA L4"), 79)
+    story.put(Finished(state="failed", exit_code=4, message=message, step=120))
     await banner_shows(story.run, size, *texts, language=language)
 
 

@@ -252,6 +252,14 @@ def test_the_card_is_the_one_on_which_the_worker_is() -> None:
     assert found.others_bytes(reserved=1) == 3
 
 
+def test_a_worker_that_tells_its_card_is_taken_at_its_word() -> None:
+    reader = CardReader(TwoCards())  # type: ignore[arg-type]
+    found = reader.read(Wanted(4, on_card=True, card_name="RTX 4090", uuid="GPU-2"))
+    assert found.card is not None
+    assert found.card.uuid == "GPU-2"
+    assert [one.pid for one in found.others] == [5]
+
+
 def test_what_others_hold_is_guessed_where_processes_are_hidden() -> None:
     reading = CardReading(card=Card(used_bytes=10), mine=Process(pid=5))
     assert reading.others_bytes(reserved=4) == 6

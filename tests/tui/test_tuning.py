@@ -66,7 +66,7 @@ async def test_bar_probes_bracket_and_table_are_on_the_screen_at_once(
 async def test_others_on_the_card_have_their_part_of_the_bar(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OthersOnCard, "read", lambda _self, _worker: int(1.5 * GIB))
+    monkeypatch.setattr(OthersOnCard, "read", lambda *_of: int(1.5 * GIB))
     story = probing(runs)
     with worker_of(story.run):
         app = app_of(story)
@@ -388,6 +388,9 @@ class _Cards(Monitor):
     def visible(self) -> list[Card]:
         return [Card(uuid="GPU-1", used_bytes=6 * GIB, total_bytes=24 * GIB)]
 
+    def card(self, uuid: str) -> Card:
+        return Card(uuid=uuid, used_bytes=9 * GIB, total_bytes=24 * GIB)
+
     def tells_processes(self, uuid: str) -> bool:
         return True
 
@@ -407,5 +410,14 @@ def test_others_are_what_the_runs_session_does_not_hold(
     monkeypatch.setattr("kocr_tui.reading.others_on_card.os.getsid", sessions.__getitem__)
     monkeypatch.setattr("kocr_tui.reading.others_on_card.Monitor", lambda: _Cards(77, hidden))
     reader = OthersOnCard()
-    assert reader.read(42) == others
-    assert OthersOnCard().read(None) == 6 * GIB
+    assert reader.read(42, None) == others
+    assert OthersOnCard().read(None, None) == 6 * GIB
+
+
+@pytest.mark.parametrize(("uuid", "others"), [(None, 2 * GIB), ("GPU-2", 5 * GIB)])
+def test_others_are_those_on_the_workers_own_card(
+    monkeypatch: pytest.MonkeyPatch, uuid: str | None, others: int
+) -> None:
+    monkeypatch.setattr("kocr_tui.reading.others_on_card.os.getsid", {1: 1, 77: 42}.__getitem__)
+    monkeypatch.setattr("kocr_tui.reading.others_on_card.Monitor", lambda: _Cards(77, False))
+    assert OthersOnCard().read(42, uuid) == others

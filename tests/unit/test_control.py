@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import StoppedError
+from core.errors import GpuLostError, StoppedError
 from core.event_log import EventReader, EventWriter
 from core.events import AnyEvent, RequestSeen, StateChanged
 from core.run_dir import RunDir
@@ -96,6 +96,54 @@ def test_a_pause_waits_and_goes_back_to_where_it_was(run: RunDir, control: Contr
         "paused",
         "tuning",
     ]
+
+
+class FailedCard:
+    """The watch of a card that has failed; it's known once it has been looked at."""
+
+    def __init__(self) -> None:
+        self.known = False
+
+    def check(self) -> None:
+        if self.known:
+            raise GpuLostError("Xid 79")
+
+    def confirm(self) -> None:
+        self.known = True
+        self.check()
+
+
+def test_a_card_that_failed_comes_before_all_requests(run: RunDir, control: Control) -> None:
+    card = FailedCard()
+    control.card = card  # type: ignore[assignment]
+    control.check()
+    with pytest.raises(GpuLostError):
+        control.confirm_card()
+    run.request("abort")
+    for obey in (control.check, control.check_abort, lambda: control.wait(60)):
+        with pytest.raises(GpuLostError):
+            obey()
+
+
+def test_a_pause_ends_when_the_card_fails(run: RunDir, control: Control) -> None:
+    card = FailedCard()
+    control.card = card  # type: ignore[assignment]
+    ended: list[str] = []
+
+    def pause() -> None:
+        try:
+            control.check()
+        except GpuLostError as error:
+            ended.append(str(error))
+
+    run.request("pause")
+    waiting = threading.Thread(target=pause)
+    waiting.start()
+    while not any(isinstance(event, StateChanged) for event in told(run)):
+        assert waiting.is_alive()
+    card.known = True
+    waiting.join(timeout=30)
+    assert ended == ["Xid 79"]
 
 
 def test_a_stale_continue_does_not_end_the_next_pause(run: RunDir, control: Control) -> None:

@@ -40,6 +40,26 @@ def test_replay_then_tail(tmp_path: Path) -> None:
     assert event.time > 1.7e9
 
 
+def test_threads_share_a_writer(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    writer = EventWriter(path)
+    together = threading.Barrier(4)
+
+    def tell() -> None:
+        together.wait()
+        for _ in range(500):
+            writer.write(LOG)
+
+    threads = [threading.Thread(target=tell) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reader = EventReader(path)
+    assert [event.seq for event in reader.poll()] == list(range(1, 2001))
+    assert reader.problems == []
+
+
 def test_a_half_written_line_is_read_once_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     write(path, "a")

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from checkpoints import state_at, write_some
+from checkpoints import save_some, state_at, write_some
 from learners import Signs, kept, remedies
 
-from core.errors import KocrError, StoppedError
+from core.errors import GpuLostError, KocrError, StoppedError
 from core.evaluate.generate import SignReader
 from core.hardware.device import CPU_TENANTS_VARIABLE, CpuDevice
 from core.run_dir import RunDir
@@ -291,3 +291,25 @@ def test_photos_are_read_in_halves_down_to_one(signs: Signs) -> None:
         assert all((prediction.problem or "").startswith("out of memory: ") for prediction in alone)
         assert device.used_bytes() == used
         assert learner.parts.base.training
+
+
+class FailingCard:
+    """A card that fails while a checkpoint is fetched from it."""
+
+    def check(self) -> None:
+        pass
+
+    def confirm(self) -> None:
+        raise GpuLostError("Xid 95")
+
+
+def test_what_a_failing_card_gave_is_no_checkpoint(signs: Signs) -> None:
+    job = signs.job()
+    with signs.learner(job) as (learner, _device):
+        save_some(job.run.checkpoints, 1)
+        job.control.card = FailingCard()  # type: ignore[assignment]
+        with pytest.raises(GpuLostError):
+            checkpoint.save(job.run.checkpoints, 2, learner.write)
+    found, passed_over = checkpoint.newest(job.run.checkpoints)
+    assert found == checkpoint.path_of(job.run.checkpoints, 1)
+    assert passed_over == []

@@ -9,11 +9,13 @@ from core.hardware.nvml.once import (
     visible_cards,
     why_unavailable,
 )
+from core.hardware.nvml.repair import Repair
 
 __all__ = [
     "Card",
     "Monitor",
     "Process",
+    "Repair",
     "auto_card",
     "read_card",
     "read_cards",

@@ -8,6 +8,7 @@ import pynvml
 
 from core.hardware.nvml.ask import LOST, ask
 from core.hardware.nvml.card import Card, Process, is_slice, parent_of, read
+from core.hardware.nvml.repair import Repair, repair_of
 from core.hardware.nvml.xid import XidListener
 
 _REASONS: dict[int, tuple[str, str]] = {
@@ -150,6 +151,14 @@ class Monitor:
         """
         listener = self._listener(uuid)
         return None if listener is None else listener.new()
+
+    def repair(self, uuid: str) -> Repair | None:
+        """What the card, or a slice's card, needs to be whole again; None where that isn't told."""
+        handle = self._handle(uuid)
+        if handle is None:
+            return None
+        parent = parent_of(handle) if is_slice(uuid) else None
+        return repair_of(handle if parent is None else parent)
 
     def untold(self, uuid: str) -> list[str]:
         """What the card or slice does not tell, in words; empty where there is none."""

@@ -1,5 +1,8 @@
 /* A stand-in for libnvidia-ml.so.1, as much of it as core/hardware/nvml.py calls.
- * The box it pretends to be is named by the environment variable FAKE_NVML. */
+ * The box it pretends to be is named by the environment variable FAKE_NVML. What goes wrong with its
+ * cards is in the file that FAKE_NVML_TROUBLES names, and may change at any time: a line each of
+ * "lost 1", "xid CODE" (one that happens now), "throttle MASK", "ecc COUNT" (both beside the card's
+ * own), "pending 1" (a row waits to be remapped), "action CODE" (the driver's recovery action). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +63,23 @@ static const char *box(void) {
     const char *name = getenv("FAKE_NVML");
     return name ? name : "";
 }
+/* The numbers in the file's lines of that name: the first `most` of them, and how many there are. */
+static unsigned troubles(const char *name, unsigned long long *found, unsigned most) {
+    const char *path = getenv("FAKE_NVML_TROUBLES");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    unsigned count = 0;
+    char word[32];
+    unsigned long long number;
+    while (file && fscanf(file, "%31s %llu", word, &number) == 2)
+        if (!strcmp(word, name) && count++ < most) found[count - 1] = number;
+    if (file) fclose(file);
+    return count;
+}
+static unsigned long long trouble(const char *name) {
+    unsigned long long number = 0;
+    troubles(name, &number, 1);
+    return number;
+}
 static int is_slice(const Card *card) { return card->kind == SLICE; }
 static int copy(char *to, unsigned size, const char *text) {
     if (strlen(text) + 1 > size) return INSUFFICIENT_SIZE;
@@ -68,6 +88,7 @@ static int copy(char *to, unsigned size, const char *text) {
 }
 /* Whether a card answers what only some cards know. */
 static int detail(Device card) {
+    if (trouble("lost")) return GPU_IS_LOST;
     switch (card->kind) {
     case LOST: return GPU_IS_LOST;
     case RESTRICTED: return NO_PERMISSION;
@@ -142,7 +163,7 @@ typedef struct { unsigned long long total, free, used; } Memory;
 typedef struct { unsigned version; unsigned long long total, reserved, free, used; } MemoryV2;
 
 int nvmlDeviceGetMemoryInfo(Device card, Memory *memory) {
-    if (card->kind == LOST) return GPU_IS_LOST;
+    if (card->kind == LOST || trouble("lost")) return GPU_IS_LOST;
     memory->total = card->total_mib << 20;
     memory->used = card->used_mib << 20;
     memory->free = memory->total - memory->used;
@@ -150,7 +171,7 @@ int nvmlDeviceGetMemoryInfo(Device card, Memory *memory) {
 }
 #ifndef OLD_DRIVER
 int nvmlDeviceGetMemoryInfo_v2(Device card, MemoryV2 *memory) {
-    if (card->kind != FULL) return detail(card);
+    if (card->kind != FULL || trouble("lost")) return detail(card);
     if (memory->version != (2u << 24 | sizeof *memory)) return INVALID_ARGUMENT;
     memory->total = card->total_mib << 20;
     memory->reserved = 360ull << 20;
@@ -189,11 +210,11 @@ int nvmlDeviceGetCurrentClocksThrottleReasons(Device card, unsigned long long *m
 }
 int nvmlDeviceGetCurrentClocksEventReasons(Device card, unsigned long long *mask) {
 #endif
-    *mask = card->throttle;
+    *mask = card->throttle | trouble("throttle");
     return detail(card);
 }
 int nvmlDeviceGetTotalEccErrors(Device card, unsigned type, unsigned counter, unsigned long long *count) {
-    *count = type == 1 && counter == 0 ? card->ecc : 99;
+    *count = type == 1 && counter == 0 ? card->ecc + trouble("ecc") : 99;
     return strstr(card->name, "GeForce") ? NOT_SUPPORTED : detail(card);
 }
 int nvmlDeviceGetCudaComputeCapability(Device card, int *major, int *minor) {
@@ -226,6 +247,31 @@ int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(Device slice, Device *card) {
     return OK;
 }
 
+int nvmlDeviceGetRemappedRows(Device card, unsigned *corrected, unsigned *not_corrected,
+                              unsigned *pending, unsigned *failed) {
+    *corrected = *not_corrected = *failed = 0;
+    return card->major < 8 ? NOT_SUPPORTED : tell(card, pending, (unsigned)trouble("pending"));
+}
+int nvmlDeviceGetRetiredPagesPendingStatus(Device card, unsigned *pending) {
+    return card->major < 8 ? tell(card, pending, (unsigned)trouble("pending")) : NOT_SUPPORTED;
+}
+#ifndef OLD_DRIVER
+typedef struct {
+    unsigned field, scope;
+    long long time, latency;
+    unsigned type;
+    int result;
+    unsigned long long value;
+} Field;
+int nvmlDeviceGetFieldValues(Device card, int count, Field *fields) {
+    for (int i = 0; i < count; i++) {
+        fields[i].result = fields[i].field == 230 ? detail(card) : NOT_SUPPORTED;
+        fields[i].value = trouble("action");
+    }
+    return OK;
+}
+#endif
+
 typedef struct {
     Device card;
     unsigned long long type, data;
@@ -235,7 +281,7 @@ typedef struct { Device card; } EventSet;
 
 static EventSet listener;
 static unsigned long long xids[8];
-static unsigned waiting, sets;
+static unsigned waiting, sets, heard;
 
 int nvmlEventSetCreate(EventSet **set) {
     listener.card = NULL;
@@ -246,11 +292,15 @@ int nvmlEventSetCreate(EventSet **set) {
 int nvmlDeviceRegisterEvents(Device card, unsigned long long types, EventSet *set) {
     if (types != 0x8) return INVALID_ARGUMENT;
     set->card = card;
+    heard = troubles("xid", NULL, 0);
     return detail(card);
 }
 #ifndef OLD_DRIVER
 int nvmlEventSetWait_v2(EventSet *set, Event *event, unsigned milliseconds) {
     if (milliseconds) return INVALID_ARGUMENT;
+    unsigned long long codes[8];
+    for (unsigned count = troubles("xid", codes, 8); heard < count && heard < 8;)
+        xids[waiting++] = codes[heard++];
     if (!waiting) return TIMEOUT;
     *event = (Event){set->card, 0x8, xids[0], ~0u, ~0u};
     memmove(xids, xids + 1, --waiting * sizeof *xids);
