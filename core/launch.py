@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from core import differences
 from core.config import RunConfig, read_config
 from core.errors import KocrError, StoppedError, UsageError
 from core.login import scope_of_own
@@ -36,12 +37,13 @@ _DEFAULTS = {
 }
 
 
-def launch(run: RunDir, *, tune_only: bool = False) -> int:
+def launch(run: RunDir, *, tune_only: bool = False, allow: Iterable[str] = ()) -> int:
     """Starts the worker on a new or resumable run and returns its process id.
 
     The worker is a session of its own and outlives console and shell, in a systemd scope of its
     own where the user lingers; its output goes to the run's worker.log. With ``tune_only`` it
-    leaves once it knows what fits. Returns as soon as the worker holds the run's lock. Raises
+    leaves once it knows what fits; ``allow`` names what may differ from what the run was begun
+    with (core/differences.py). Returns as soon as the worker holds the run's lock. Raises
     UsageError if another worker is on this run, KocrError if the worker dies at once.
     """
     if (pid := run.worker_pid()) is not None:
@@ -50,6 +52,7 @@ def launch(run: RunDir, *, tune_only: bool = False) -> int:
     command = [*scope, sys.executable, "-P", "-m", "core.train.worker", str(run.path)]
     if tune_only:
         command.append(TUNE_ONLY)
+    command += [f"{differences.ALLOW}{name}" for name in allow]
     ready, worker_end = os.pipe()
     with run.log_file.open("ab") as log, os.fdopen(ready, "rb") as ready_file:
         try:

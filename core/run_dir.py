@@ -73,6 +73,11 @@ class RunDir:
         return self.path / "certificate.json"
 
     @property
+    def contract_file(self) -> Path:
+        """What the run was begun with, from its first step on."""
+        return self.path / "contract.json"
+
+    @property
     def plan_file(self) -> Path:
         return self.path / "plan.json"
 
@@ -130,6 +135,11 @@ class RunDir:
         record = ControlRequest(id=os.urandom(4).hex(), request=request, time=time.time())
         write_whole(self.control_file, msgspec.json.encode(record))
         return record.id
+
+    def newest_step(self) -> int:
+        """The step of the newest checkpoint by its name, 0 where there is none."""
+        names = (path.name.removeprefix("step-") for path in self.checkpoints.glob("step-*"))
+        return max((int(name) for name in names if name.isdecimal()), default=0)
 
     def pending_request(self) -> ControlRequest | None:
         """The request in control.json; None where there is none that may be obeyed."""

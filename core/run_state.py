@@ -24,6 +24,7 @@ from core.events import (
     ProbeStarted,
     RanOutOfMemory,
     RequestSeen,
+    ResumeRefused,
     RowSetAside,
     State,
     StateChanged,
@@ -47,9 +48,9 @@ class RunState:
     """A fold over a run's events in bounded memory; ``apply`` takes them in order.
 
     Long runs are thinned: ``history`` and ``rolling`` keep some thousand steps and scores, ``log``
-    and ``set_aside`` the newest. ``voided`` says why it is tuned
-    anew. ``state`` is the last that the worker told; ``live_state`` adds
-    whether it still lives.
+    and ``set_aside`` the newest. ``voided`` says why it is tuned anew, ``refused`` why the last
+    worker didn't go on. ``state`` is the last that the worker told; ``live_state`` adds whether it
+    still lives.
     """
 
     state: State = "queued"
@@ -74,6 +75,7 @@ class RunState:
     set_aside: deque[RowSetAside] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     log: deque[Log] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     finished: Finished | None = None
+    refused: ResumeRefused | None = None
     seen_requests: set[str] = field(default_factory=set)
     started_at: float | None = None
     updated_at: float | None = None
@@ -116,6 +118,8 @@ class RunState:
             case RanOutOfMemory():
                 self.out_of_memory = event
                 self.out_of_memory_count += 1
+            case ResumeRefused():
+                self.refused = event
             case RequestSeen():
                 self.seen_requests.add(event.id)
             case Log():
@@ -127,7 +131,7 @@ class RunState:
     def _worker_started(self, event: WorkerStarted) -> None:
         self.worker = event
         self.state = "queued"
-        self.finished = None
+        self.finished = self.refused = None
         self.probing = None
         self.started_at = self.started_at or event.time
         if self.tuned is None:
@@ -157,6 +161,11 @@ class RunState:
                 self.selection.append(event)
             case "final":
                 self.final = event
+
+    @property
+    def trained_epochs(self) -> int:
+        """For how many epochs the run has been or is being trained, 0 where that never began."""
+        return self.training.epochs if self.training else 0
 
     @property
     def steps(self) -> list[Step]:
@@ -290,3 +299,9 @@ def config_or_none(run: RunDir) -> RunConfig | None:
         return run.config()
     except UsageError:
         return None
+
+
+def has_further_epochs(run: RunDir, trained: int) -> bool:
+    """Whether the config was given more epochs than the run has been ``trained`` for."""
+    config = config_or_none(run)
+    return config is not None and 0 < trained < config.train.epochs

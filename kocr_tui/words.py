@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from core.events import CardTrouble, Change, Finished
+from core.events import CardTrouble, Change, Difference, Finished
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
 
@@ -60,3 +60,8 @@ def _change_in_words(change: Change) -> str:
     name = rest if first == "versions" else change.name
     before, now = fmt.visible(change.before or "–"), fmt.visible(change.now or "–")
     return say(key, name=fmt.visible(name), before=before, now=now)
+
+
+def difference_in_words(one: Difference) -> str:
+    """``config-changed: train.seed = 1 → train.seed = 2``."""
+    return f"{one.name}: {fmt.visible(one.before)} → {fmt.visible(one.now)}"

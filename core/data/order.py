@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Indices = NDArray[np.int64]
+# Goes up when a function here gives another order: a run that goes on would take other rows.
+ORDER_VERSION = 1
 
 
 def epoch_order(seed: int, epoch: int, rows: int) -> Indices:

@@ -23,6 +23,7 @@ from core.events.faults import (
     LossSpike,
     NotFinite,
     RanOutOfMemory,
+    ResumeRefused,
     RolledBack,
     SaveFailed,
 )
@@ -74,6 +75,7 @@ AnyEvent = (
     | Log
     | Finished
     | Differed
+    | ResumeRefused
     | NotFinite
     | RolledBack
     | LossSpike
@@ -109,6 +111,7 @@ __all__ = [
     "Remedy",
     "Request",
     "RequestSeen",
+    "ResumeRefused",
     "RolledBack",
     "RowSetAside",
     "SaveFailed",

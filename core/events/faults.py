@@ -40,6 +40,12 @@ class Differed(Event, frozen=True, kw_only=True, tag="differed"):
     differences: tuple[Difference, ...]
 
 
+class ResumeRefused(Event, frozen=True, kw_only=True, tag="resume-refused"):
+    """The worker leaves before it trains: something is not as it was, and not all is allowed."""
+
+    differences: tuple[Difference, ...]
+
+
 class NotFinite(Event, frozen=True, kw_only=True, tag="not-finite"):
     """A step whose loss or gradient was not finite: its update was skipped.
 

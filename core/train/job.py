@@ -2,14 +2,17 @@
 
 import importlib.metadata
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
-from core.config import RunConfig
+from core.config import ModelConfig, RunConfig
+from core.contract import read_contract
 from core.data.dataset import SignRows
 from core.data.survey import open_rows
+from core.errors import UsageError
 from core.event_log import EventReader, EventWriter
 from core.events import DataOpened, Log, ModelOpened, RowSetAside, Setup
 from core.model.families.family import Family
@@ -31,7 +34,11 @@ _RECORDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is being worked on."""
+    """A run that is being worked on.
+
+    ``differing`` names what isn't as it was when the run began, all of it allowed; ``begin`` is
+    called before the first step. ``first_model_path`` is where the model was when the run began.
+    """
 
     run: RunDir
     config: RunConfig
@@ -44,6 +51,9 @@ class Job:
     train_rows: SignRows
     validation_rows: SignRows
     told: set[tuple[str, int]] = field(default_factory=set)
+    differing: frozenset[str] = frozenset()
+    begin: Callable[[], None] = lambda: None
+    first_model_path: str | None = None
 
     @property
     def precision(self) -> Precision:
@@ -54,6 +64,14 @@ class Job:
     def limit_bytes(self) -> int:
         """Memory that the run may take, in bytes."""
         return self.profile.limit_bytes(self.config.device.capacity_gib)
+
+    @property
+    def proved_config(self) -> RunConfig:
+        """The config as proofs know it: a model whose folder was moved by its first path."""
+        if self.first_model_path is None:
+            return self.config
+        model = msgspec.structs.replace(self.config.model, path=self.first_model_path)
+        return msgspec.structs.replace(self.config, model=model)
 
     def under(self, setup: Setup) -> "Job":
         """The same run with what its setup decided where the config left it open."""
@@ -125,7 +143,7 @@ def _open_model(
     before = [
         event for event in EventReader(run.events_file).poll() if isinstance(event, ModelOpened)
     ]
-    if before and before[0].revision is not None:
+    if before and before[0].revision is not None and not _asks_for_another(run, config.model):
         model = msgspec.structs.replace(config.model, revision=before[0].revision)
         config = msgspec.structs.replace(config, model=model)
     opened, family = open_config(config.model)
@@ -151,6 +169,17 @@ def _open_model(
         )
     )
     return msgspec.structs.replace(config, model=pinned), family, Tower.of(family, opened)
+
+
+def _asks_for_another(run: RunDir, model: ModelConfig) -> bool:
+    """Whether the config names another model or revision than when the run began."""
+    try:
+        contract = read_contract(run)
+    except UsageError:
+        return False
+    if contract is None:
+        return False
+    return (contract.model.path, contract.model.asked) != (model.path, model.revision)
 
 
 class _Opening:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 
+from core import differences
 from core.errors import DataGoneError, KocrError, StoppedError
 from core.evaluate.generate import SignReader
 from core.events import Log, State, TrainingStarted
@@ -19,6 +20,7 @@ from core.train.loader import MicroBatch
 from core.train.numbers import NumberWatch
 from core.train.progress import DoneStep, Progress
 from core.train.recovery import NoMemoryError
+from core.train.resumption import without_scores
 from core.train.saving import Saver
 from core.train.validation import Validator
 from core.tune.certificate import Certificate
@@ -100,6 +102,9 @@ class Trainer:
         for line in passed_over:
             self._job.events.write(Log(level="warning", message=line))
         if state is not None and path is not None:
+            if differences.VALIDATION in self._job.differing:
+                state = without_scores(state)
+                self._saver.forget_best()
             self._job.events.continue_after(state.event)
             self._validator.restore(state.validation)
             self._numbers.state = state.numbers
@@ -120,6 +125,7 @@ class Trainer:
     def announce(self) -> None:
         """Tells where training begins."""
         parts = self.learner.parts
+        self._job.begin()
         self._job.events.write(
             TrainingStarted(
                 step=self.step,

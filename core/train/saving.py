@@ -87,6 +87,10 @@ class Saver:
         self._retention.trust(path)
         self._retention.distrust(state.step)
 
+    def forget_best(self) -> None:
+        """The best was chosen by scores that no longer count."""
+        self.best, self._saved = None, None
+
     def due(self, step: int) -> bool:
         """Whether it's time to save, or to try again, or that was asked for."""
         now = time.perf_counter()

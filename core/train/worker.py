@@ -1,6 +1,7 @@
 """The worker process: takes a run's lock, tunes if needed, trains, and always says how it ended.
 
-``python -m core.train.worker RUN_FOLDER``; nothing heavy is imported before the lock is held.
+``python -m core.train.worker RUN_FOLDER [--allow=NAME]``; nothing heavy is imported before the lock
+is held.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from typing import NoReturn
 
 from core import lock
 from core.config import RunConfig
+from core.differences import allowed_in
 from core.errors import GpuLostError, KocrError, StoppedError, UsageError, first_line
 from core.event_log import EventReader, EventWriter
 from core.events import Finished, Log, State, WorkerStarted
@@ -43,16 +45,24 @@ def main(arguments: list[str]) -> int:
     signals.install()
     run = RunDir(Path(arguments[0]))
     try:
+        allowed = allowed_in(arguments)
         with lock.hold(run.lock_file, lambda pid: busy_message(run, pid)):
             report_ready()
-            return _work(run, signals, began, tune_only=TUNE_ONLY in arguments)
+            return _work(run, signals, began, allowed, tune_only=TUNE_ONLY in arguments)
     except UsageError as error:
         report_ready(str(error))
         print(error, file=sys.stderr)
         return error.exit_code
 
 
-def _work(run: RunDir, signals: StopSignals, began: float, *, tune_only: bool) -> int:
+def _work(
+    run: RunDir,
+    signals: StopSignals,
+    began: float,
+    allowed: frozenset[str],
+    *,
+    tune_only: bool,
+) -> int:
     attempt = _attempts(run) + 1
     events = EventWriter(run.events_file, run.reserve_file)
     signals.leave = partial(_leave_at_once, run, events)
@@ -63,7 +73,8 @@ def _work(run: RunDir, signals: StopSignals, began: float, *, tune_only: bool) -
         _warn_if_open_to_others(run, events)
         control.settle(began)
         with Heartbeat(partial(folder.guard, run.heartbeat_file.touch, leave)):
-            work = partial(_run_phases, run, attempt, events, control, tune_only=tune_only)
+            phases = partial(_run_phases, run, attempt, events, control)
+            work = partial(phases, allowed, tune_only=tune_only)
             finished = _try(run, folder, events, work)
         signals.end()
         if folder.is_gone():
@@ -76,7 +87,7 @@ def _work(run: RunDir, signals: StopSignals, began: float, *, tune_only: bool) -
 
 def _leave_at_once(run: RunDir, events: EventWriter, signal: str) -> None:
     """The last word on a second signal, written while the main thread may be anywhere."""
-    kept = _kept(run)
+    kept = run.newest_step()
     said = f"left at once on a second signal ({signal}); {_kept_words(kept)}"
     events.write(Finished(state="aborted", exit_code=LEFT_AT_ONCE, message=said, step=kept))
 
@@ -85,12 +96,6 @@ def _warn_if_open_to_others(run: RunDir, events: EventWriter) -> None:
     if run.path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         said = f"{run.path}: others can write into the run; `chmod 700` keeps them out"
         events.write(Log(level="warning", message=said))
-
-
-def _kept(run: RunDir) -> int:
-    """The step of the newest checkpoint, 0 where there is none."""
-    names = (path.name.removeprefix("step-") for path in run.checkpoints.glob("step-*"))
-    return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def _kept_words(step: int) -> str:
@@ -104,7 +109,7 @@ def _try(
     try:
         return work()
     except StoppedError as end:
-        kept = _kept(run)
+        kept = run.newest_step()
         said = f"{end}; {_kept_words(kept)}; `kocr-tui resume {run.id}` goes on"
         return Finished(state="stopped", exit_code=end.exit_code, message=said, step=kept)
     except AbortedError as end:
@@ -125,7 +130,13 @@ def _try(
 
 
 def _run_phases(
-    run: RunDir, attempt: int, events: EventWriter, control: Control, *, tune_only: bool
+    run: RunDir,
+    attempt: int,
+    events: EventWriter,
+    control: Control,
+    allowed: frozenset[str],
+    *,
+    tune_only: bool,
 ) -> Finished:
     config = run.config()
     profile = _profile_of_card(config, events)
@@ -145,17 +156,20 @@ def _run_phases(
         from core.train.job import open_job
         from core.train.loop import train
         from core.train.recovery import in_one_line
+        from core.train.resumption import Resumption
         from core.tune.tuner import tune
 
         control.check()
         require_device(profile)
         job = open_job(run, config, profile, events, control)
+        resumption = Resumption(job, config.model.revision, allowed)
+        job = resumption.job
         certificate = tune(job)
         if tune_only:
             said = f"tuned; `kocr-tui resume {run.id}` trains with it"
             return Finished(state="stopped", exit_code=0, message=said)
         control.check()
-        job = job.under(certificate.setup)
+        job = resumption.settle(certificate.setup)
         crew = leaving.enter_context(
             lead(run.path, config.device.processes, partial(_end_with_crew, events, watch))
         )

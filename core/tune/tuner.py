@@ -38,7 +38,7 @@ def tune(job: Job) -> Certificate:
     extremes = find_extremes(job.train_rows, job.validation_rows, job.processing.text.token_count)
     card = auto_card() if job.profile.device == "cuda" else None
     grounds = grounds_of(
-        job.config,
+        job.proved_config,
         profile=job.profile,
         driver=card.driver_version if card is not None else None,
         limit_bytes=job.limit_bytes,

@@ -6,7 +6,7 @@ import time
 from core.errors import UsageError
 from core.launch import launch, prepare_demo
 from core.run_dir import RunDir, create_run, runs_folder
-from core.run_state import watch
+from core.run_state import has_further_epochs, watch
 from kocr_tui.commands.console import has_terminal, look_of_options, open_on
 from kocr_tui.commands.status import line_of
 from kocr_tui.commands.which_run import live_or_last, named_or_last
@@ -37,13 +37,15 @@ def train(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """Starts a worker on a run that has ended before its last step."""
+    """Starts a worker on a run that has ended before its last step, or was given more epochs."""
     look, run = look_of_options(options), named_or_last(options)
     run.config()
-    if watch(run).live_state() == "done":
+    watched = watch(run)
+    further = has_further_epochs(run, watched.state.trained_epochs)
+    if watched.live_state() == "done" and not further:
         state, request = say("state.done"), say("action.resume.title")
         raise UsageError(say("plain.not_running", run=run.id, request=request, state=state))
-    return _start(run, options, look)
+    return _start(run, options, look, tuple(dict.fromkeys(options.allow)))
 
 
 def attach(options: argparse.Namespace) -> int:
@@ -58,10 +60,12 @@ def attach(options: argparse.Namespace) -> int:
     return follow(watched)
 
 
-def _start(run: RunDir, options: argparse.Namespace, look: Look) -> int:
+def _start(
+    run: RunDir, options: argparse.Namespace, look: Look, allow: tuple[str, ...] = ()
+) -> int:
     """Launches the worker and shows it as the options and the terminal allow."""
     watched = watch(run)
-    launch(run)
+    launch(run, allow=allow)
     print(say("plain.detached", run=run.id), flush=True)
     if options.detach:
         return 0

@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, NoReturn
 
+from core.differences import NAMES
 from kocr_tui.options.option_types import count, layers, listed, one_of, photo_size, port
 from kocr_tui.options.run_options import add_card, add_goals, add_run_options, add_why
 
@@ -259,3 +260,20 @@ def _add_run_commands(commands: "Commands", common: _Parser) -> None:
             _add_look(parser)
         if name == "resume":
             _add_watching(parser)
+            _add_allow(parser)
+
+
+def _add_allow(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "what the run was begun with is compared with what is there now, and a difference is "
+        "shown and refused unless it is allowed by name; more epochs, and folders that were moved "
+        "with what is in them, are no difference"
+    )
+    parser.add_argument(
+        "--allow",
+        metavar="NAME",
+        type=listed(one_of(*NAMES)),
+        action="extend",
+        default=[],
+        help=f"go on although this differs (again for more): {', '.join(NAMES)}",
+    )

@@ -20,6 +20,7 @@ from core.events import (
     ProbeFinished,
     ProbeStarted,
     RanOutOfMemory,
+    ResumeRefused,
     RowSetAside,
     Step,
     TrainingStarted,
@@ -30,7 +31,7 @@ from core.events import (
 from core.run_state import RunWatch
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
-from kocr_tui.words import changes_in_words, last_word, trouble_level
+from kocr_tui.words import changes_in_words, difference_in_words, last_word, trouble_level
 
 _POLL_SECONDS = 0.3
 _LINE_SECONDS = 5.0
@@ -149,6 +150,8 @@ class _Printer:
                 return f"{say(f'level.{trouble_level(event)}')}: {fmt.visible(event.message)}"
             case CertificateVoided():
                 return say("story.voided", changes=changes_in_words(event.changes))
+            case ResumeRefused():
+                return "\n".join(map(difference_in_words, event.differences))
             case Finished():
                 return self._last_line(event)
             case _:

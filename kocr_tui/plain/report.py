@@ -31,6 +31,7 @@ def status(watch: RunWatch) -> dict[str, Any]:
         },
         "validation": plain(state.latest_scores),
         "checkpoint_step": state.checkpoint.step if state.checkpoint else None,
+        "refused": plain(state.refused)["differences"] if state.refused else None,
         "message": state.finished.message if state.finished else None,
     }
 

@@ -142,9 +142,9 @@ class BaseScreen(Screen[str]):
         self.tell(fmt.visible(message.told), error=message.failed)
 
     @work(thread=True, group="launch")
-    def launch_run(self, run: RunDir) -> None:
-        """Starts a worker on a run that is there."""
-        self._launch(run)
+    def launch_run(self, run: RunDir, allow: tuple[str, ...] = ()) -> None:
+        """Starts a worker on a run that is there; ``allow`` names what may differ by now."""
+        self._launch(run, allow=allow)
 
     @work(thread=True, group="launch")
     def launch_config(self, runs: Path, config: RunConfig, tune_only: bool = False) -> None:
@@ -173,10 +173,12 @@ class BaseScreen(Screen[str]):
         if not worker.is_cancelled:
             self._launch(run)
 
-    def _launch(self, run: RunDir, *, tune_only: bool = False) -> None:
+    def _launch(self, run: RunDir, *, tune_only: bool = False, allow: tuple[str, ...] = ()) -> None:
         from core import launch
 
         start = partial(launch.launch, tune_only=True) if tune_only else launch.launch
+        if allow:
+            start = partial(start, allow=allow)
         try:
             start(run)
         except KocrError as error:

@@ -2,11 +2,14 @@
 
 from functools import partial
 
-from core.events import Request
+from core.events import Request, ResumeRefused
 from core.run_dir import RunDir
+from core.run_state import has_further_epochs
+from kocr_tui import format as fmt
 from kocr_tui.actions import RESUMABLE
 from kocr_tui.screens.base import BaseScreen
 from kocr_tui.strings import say
+from kocr_tui.words import difference_in_words
 
 
 class RunControls(BaseScreen):
@@ -18,6 +21,14 @@ class RunControls(BaseScreen):
 
     def checkpoint_step(self) -> int | None:
         """The step of that run's last checkpoint, None where there is none."""
+        return None
+
+    def trained_epochs(self) -> int:
+        """For how many epochs that run has been trained or is to be, 0 where it never was."""
+        return 0
+
+    def refused(self) -> ResumeRefused | None:
+        """Why its last worker refused to go on, None where it didn't."""
         return None
 
     def request_sent(self, request: Request, request_id: str) -> None:
@@ -49,11 +60,26 @@ class RunControls(BaseScreen):
         run, live = self.chosen_run(), self.live
         if run is None or live is None:
             return
-        if live not in RESUMABLE:
+        if live not in RESUMABLE and not has_further_epochs(run, self.trained_epochs()):
             self.tell(say("asked.not_resumable", state=say(f"state.{live}")), error=True)
             return
+        if (refused := self.refused()) is None:
+            self._resume(run)
+            return
+        from kocr_tui.screens.confirm import ConfirmScreen
+
+        lines = "\n".join(map(difference_in_words, refused.differences))
+        question = say("confirm.resume", run=fmt.visible(run.id), differences=lines)
+        allow = tuple(dict.fromkeys(one.name for one in refused.differences))
+        self.app.push_screen(ConfirmScreen(question), partial(self._resume_anyway, run, allow))
+
+    def _resume_anyway(self, run: RunDir, allow: tuple[str, ...], sure: bool | None) -> None:
+        if sure:
+            self._resume(run, allow)
+
+    def _resume(self, run: RunDir, allow: tuple[str, ...] = ()) -> None:
         self.tell(say("home.starting", run=run.id))
-        self.launch_run(run)
+        self.launch_run(run, allow)
 
     def _confirm(self, request: Request) -> None:
         run = self.chosen_run()

@@ -148,6 +148,9 @@ class HomeScreen(RunEdits):
     def checkpoint_step(self) -> int | None:
         return row.checkpoint_step if (row := self.chosen_row()) else None
 
+    def trained_epochs(self) -> int:
+        return row.epochs if (row := self.chosen_row()) else 0
+
     def run_deleted(self, run_id: str) -> None:
         self._rows = tuple(row for row in self._rows or () if row.id != run_id)
         self._marks.discard(run_id)

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import ContentSwitcher
 
-from core.events import Request, State
+from core.events import Request, ResumeRefused, State
 from core.run_dir import RunDir
 from core.run_state import config_or_none
 from kocr_tui.actions import RUN_VIEWS, Action, Place, bindings_for
@@ -129,6 +129,12 @@ class RunScreen(RunControls):
     def checkpoint_step(self) -> int | None:
         checkpoint = self.view.state.checkpoint
         return checkpoint.step if checkpoint else None
+
+    def trained_epochs(self) -> int:
+        return self.view.state.trained_epochs
+
+    def refused(self) -> ResumeRefused | None:
+        return self.view.state.refused
 
     def request_sent(self, request: Request, request_id: str) -> None:
         self.view.asked = Asked(request, request_id, self._clock())

@@ -10,7 +10,7 @@ from core.events import FINAL_STATES, Finished
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
 from kocr_tui.views.run_view import RunView
-from kocr_tui.words import changes_in_words, message_of
+from kocr_tui.words import changes_in_words, difference_in_words, message_of
 
 Urgency = Literal["error", "warning", "success"]
 TOLD_STEPS = 20
@@ -55,6 +55,9 @@ def _ends(view: RunView) -> Iterator[Notice]:
     elif _gpu_lost(finished):
         said = say("banner.gpu_lost", message=message)
         yield Notice("error", "✗", said, tail, say("banner.gpu_lost_remedy", kept=_kept(view)))
+    elif view.state.refused is not None:
+        lines = tuple(map(difference_in_words, view.state.refused.differences))
+        yield Notice("error", "✗", say("banner.refused"), lines, say("banner.refused_remedy"))
     elif view.live == "failed":
         yield Notice("error", "✗", f"{say('state.failed')}: {message}", tail, resume)
     elif view.live == "done":

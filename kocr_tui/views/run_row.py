@@ -45,6 +45,7 @@ class RunRow:
     started_at: float | None = None
     profile: str = ""
     scope: Scope | None = None
+    epochs: int = 0
 
 
 class RowMaker:
@@ -98,6 +99,7 @@ class RowMaker:
             started_at=started_at(self._run.id) or state.started_at,
             profile=state.worker.profile if state.worker else profile,
             scope=best.scope if best else None,
+            epochs=state.trained_epochs,
         )
 
 

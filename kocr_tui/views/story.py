@@ -14,6 +14,7 @@ from core.events import (
     ProbeFinished,
     RanOutOfMemory,
     RequestSeen,
+    ResumeRefused,
     RowSetAside,
     StateChanged,
     TrainingStarted,
@@ -23,7 +24,13 @@ from core.events import (
 )
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
-from kocr_tui.words import Level, changes_in_words, last_word, trouble_level
+from kocr_tui.words import (
+    Level,
+    changes_in_words,
+    difference_in_words,
+    last_word,
+    trouble_level,
+)
 
 
 @dataclass(frozen=True)
@@ -47,9 +54,8 @@ def line_of(event: AnyEvent) -> Line | None:
             key = "story.set_aside" if event.replaced_by is None else "story.replaced"
             text = say(key, file=file, row=event.row, reason=reason, taken=event.replaced_by)
             return Line(event.time, "warning", text)
-        case CertificateVoided():
-            text = say("story.voided", changes=changes_in_words(event.changes))
-            return Line(event.time, "warning", text)
+        case CertificateVoided() | ResumeRefused():
+            return Line(event.time, "warning", _changed(event))
         case RanOutOfMemory():
             text = say(
                 f"story.memory.{event.remedy}",
@@ -64,6 +70,13 @@ def line_of(event: AnyEvent) -> Line | None:
         case _:
             told = _plain(event)
             return None if told is None else Line(event.time, "info", told)
+
+
+def _changed(event: CertificateVoided | ResumeRefused) -> str:
+    if isinstance(event, CertificateVoided):
+        return say("story.voided", changes=changes_in_words(event.changes))
+    told = "; ".join(map(difference_in_words, event.differences))
+    return say("story.refused", differences=told)
 
 
 def _plain(event: AnyEvent) -> str | None:

@@ -60,6 +60,7 @@ def test_the_protocol_needs_no_torch() -> None:
         (["status", "20990101"], ["20990101", "no such run", "kocr-tui runs"]),
         (["attach", "nope", "--headless"], ["nope", "no such run"]),
         (["resume", "nope"], ["nope", "no such run"]),
+        (["resume", "--allow", "weather"], ["--allow", "data-changed, validation-changed"]),
         (["stop"], ["no run is being worked on"]),
         (["abort", "nope"], ["nope", "no such run"]),
         (["train"], ["--train"]),
