@@ -16,9 +16,12 @@ from typing import BinaryIO
 
 import msgspec
 
+from core.errors import first_line
+from core.event_bounds import impossible_figure
 from core.events import SCHEMA_VERSION, AnyEvent, Event, Log
 
 WHOLE_BYTES = 64 << 20
+KEPT_PROBLEMS = 100
 _BLOCK_BYTES = 1 << 18
 _BASE = rb'"v":\d+,"seq":\d+,"time":[^,]+,'
 _OFTEN = rb'step"|predictions"|scores",' + _BASE + rb'"step":\d+,"scope":"rolling"'
@@ -27,6 +30,7 @@ _BYTES_A_LINE = 512
 _STRIDE = 8
 _MOST_WAITING = 10_000
 _RESERVED_BYTES = 64 << 10
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _HEADER = msgspec.json.Decoder(dict[str, object])
@@ -139,8 +143,9 @@ class EventWriter:
 class EventReader:
     """Replays a run's events and then tails them by offset.
 
-    ``problems`` lists lines that could not be read, for people to see; ``newer_lines`` counts those
-    that a newer version wrote: of a kind that isn't known, or of a later schema.
+    ``problems`` lists the newest KEPT_PROBLEMS lines that could not be read or hold impossible
+    figures, for people to see; ``newer_lines`` counts those that a newer version wrote: of a kind
+    that isn't known, or of a later schema.
     """
 
     def __init__(self, path: Path) -> None:
@@ -197,30 +202,40 @@ class EventReader:
         self._lines += 1
         try:
             event = _DECODER.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             if _is_newer(line):
                 self.newer_lines += 1
             elif line.strip():
-                self.problems.append(f"{self._path.name} line {self._lines}: {error}")
+                self._report(first_line(error))
+            return None
+        if (figure := impossible_figure(event)) is not None:
+            self._report(f"impossible value of {figure}")
             return None
         self.newer_lines += event.v > SCHEMA_VERSION
         return event
+
+    def _report(self, why: str) -> None:
+        self.problems.append(f"{self._path.name} line {self._lines}: {why}")
+        del self.problems[:-KEPT_PROBLEMS]
 
 
 def _is_newer(line: bytes) -> bool:
     try:
         header = _HEADER.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return False
     version = header.get("v")
     later = isinstance(version, int) and version > SCHEMA_VERSION
-    return later or header.get("kind") not in _KNOWN_KINDS
+    kind = header.get("kind")
+    return later or (isinstance(kind, str) and kind not in _KNOWN_KINDS)
 
 
 def _look_over(path: Path) -> tuple[int, bool]:
     """The next sequence number, and whether a killed worker left its last line half-written."""
-    if not path.exists():
-        return 1, False
-    data = path.read_bytes()
-    unended = bool(data) and not data.endswith(b"\n")
-    return data.count(b"\n") + 1 + unended, unended
+    lines, last = 0, b"\n"
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            lines += block.count(b"\n")
+            last = block[-1:]
+    unended = last != b"\n"
+    return lines + 1 + unended, unended

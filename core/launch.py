@@ -44,10 +44,12 @@ def launch(run: RunDir, *, tune_only: bool = False, allow: Iterable[str] = ()) -
     own where the user lingers; its output goes to the run's worker.log. With ``tune_only`` it
     leaves once it knows what fits; ``allow`` names what may differ from what the run was begun
     with (core/differences.py). Returns as soon as the worker holds the run's lock. Raises
-    UsageError if another worker is on this run, KocrError if the worker dies at once.
+    UsageError if another worker is on this run or the folder is another user's, KocrError if the
+    worker dies at once.
     """
     if (pid := run.worker_pid()) is not None:
         raise UsageError(busy_message(run, pid))
+    _refuse_foreign(run)
     scope = scope_of_own(run.log_file)
     command = [*scope, sys.executable, "-P", "-m", "core.train.worker", str(run.path)]
     if tune_only:
@@ -73,6 +75,19 @@ def launch(run: RunDir, *, tune_only: bool = False, allow: Iterable[str] = ()) -
         return worker.pid
     worker.wait()
     raise UsageError(word) if word else KocrError(f"{run.id}: the worker died; see {run.log_file}")
+
+
+def _refuse_foreign(run: RunDir) -> None:
+    """What a run is told to do is its owner's word; root may go on with anyone's."""
+    try:
+        owner = run.path.stat().st_uid
+    except OSError as error:
+        raise UsageError(f"{run.path}: can't be looked at: {error.strerror}") from error
+    if os.geteuid() not in (0, owner):
+        raise UsageError(
+            f"{run.path}: belongs to another user (id {owner}); copy the folder into your own "
+            "runs, or ask its owner to resume it"
+        )
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import tomli_w
 
-from core.errors import UnknownKeyError, UsageError
+from core.errors import UnknownKeyError, UsageError, first_line
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 _KEY_PATH = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -23,8 +23,9 @@ def decode(text: str, kind: type[Struct], source: str) -> Struct:
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{source}: not valid TOML: {error}") from error
+    # Beside its own error, a number of too many digits and nesting that is too deep.
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{source}: not valid TOML: {first_line(error)}") from error
     return convert(document, kind, source)
 
 

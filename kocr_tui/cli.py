@@ -16,7 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except KocrError as error:
-        print(f"kocr-tui: {error}", file=sys.stderr)
+        from core.visible_text import visible
+
+        print(f"kocr-tui: {visible(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 3

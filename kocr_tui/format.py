@@ -2,17 +2,16 @@
 
 import math
 import time
-import unicodedata
 
 from rich.cells import cell_len, get_character_cell_size
 
+from core import visible_text
 from core.evaluate.text import Score
 
 GIB = 2**30
 MIB = 2**20
 NOTHING = "–"
-_CONTROL_PICTURES = 0x2400
-_DELETE = 0x7F
+visible = visible_text.visible
 
 
 def size(count: float | None) -> str:
@@ -71,22 +70,6 @@ def percent(score: Score | None, interval: bool = True) -> str:
         return NOTHING
     value = f"{score.value * 100:.1f} %"
     return f"{value} [{score.low * 100:.0f}–{score.high * 100:.0f}]" if interval else value
-
-
-def visible(text: str) -> str:
-    """``text`` on one line in NFC, with control characters as pictures so that they do nothing."""
-    return "".join(map(_visible, unicodedata.normalize("NFC", text)))
-
-
-def _visible(character: str) -> str:
-    code = ord(character)
-    if code < 0x20:
-        return chr(_CONTROL_PICTURES + code)
-    if code == _DELETE:
-        return "\u2421"
-    if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}:
-        return f"<{code:04X}>"
-    return character
 
 
 def width(text: str) -> int:

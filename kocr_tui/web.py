@@ -7,6 +7,7 @@ import shlex
 import sys
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from textual_serve.server import Server
 
 from core.errors import UsageError
@@ -14,6 +15,14 @@ from kocr_tui.strings import say
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
+_HOSTS = frozenset({HOST, "localhost", "::1"})
+
+
+async def _refuse_other_hosts(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A page whose name was made to lead here (DNS rebinding) gives that name as the host."""
+    if request.url.host not in _HOSTS:
+        raise web.HTTPForbidden
+    return await handler(request)
 
 
 class ConsoleServer(Server):  # type: ignore[misc]
@@ -29,7 +38,7 @@ class ConsoleServer(Server):  # type: ignore[misc]
         return f"http://{self.host}:{self.port}/{self.secret}/"
 
     async def _make_app(self) -> web.Application:
-        outer = web.Application()
+        outer = web.Application(middlewares=[web.middleware(_refuse_other_hosts)])
         outer.add_subapp(f"/{self.secret}", await super()._make_app())
         return outer
 

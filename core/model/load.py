@@ -10,6 +10,7 @@ import msgspec
 import torch
 from bitsandbytes.nn import Linear4bit
 from huggingface_hub import errors as hub
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText, BitsAndBytesConfig
 
@@ -32,7 +33,9 @@ def open_config(model: ModelConfig) -> tuple[Any, Family]:
     Raises UsageError if it can't be had, or is of an unknown family.
     """
     try:
-        config = AutoConfig.from_pretrained(model.path, revision=model.revision)
+        config = AutoConfig.from_pretrained(
+            model.path, revision=model.revision, trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise UsageError(f"{model.path}: can't read the model's config: {_why(error)}") from error
     return config, family_of(config.model_type, model.path)
@@ -85,6 +88,7 @@ def load_model(model: ModelConfig, family: Family, weights: str, compute: str) -
     the language model's linear layers; tower, embeddings and head are left in ``compute``. Raises
     UsageError if weights can't be had, are missing or don't fit the architecture.
     """
+    _refuse_pickled(model)
     attention.register()
     options: dict[str, Any] = {}
     if weights == "nf4":
@@ -103,15 +107,36 @@ def load_model(model: ModelConfig, family: Family, weights: str, compute: str) -
             dtype=DTYPES[compute],
             attn_implementation="sdpa",
             output_loading_info=True,
+            trust_remote_code=False,
+            use_safetensors=True,
             **options,
         )
-    except (OSError, ValueError, RuntimeError, hub.HfHubHTTPError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        SafetensorError,
+        hub.HfHubHTTPError,
+    ) as error:
         raise UsageError(f"{model.path}: can't load the weights: {_why(error)}") from error
     if missing := report["missing_keys"]:
         raise UsageError(f"{model.path}: weights are missing, {sorted(missing)[0]} among them")
     if weights == "nf4":
         keep_packing(loaded)
     return make_ready(loaded, family)
+
+
+def _refuse_pickled(model: ModelConfig) -> None:
+    """Names the file where a folder has pickled weights alone, since opening it can run code."""
+    folder = Path(model.path).expanduser()
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(path for kind in ("*.bin", "*.pt", "*.pth") for path in folder.glob(kind))
+    if pickled:
+        raise UsageError(
+            f"{pickled[0]}: pickled weights are not opened, since they can run code; "
+            "take the model's safetensors files, or convert it"
+        )
 
 
 def keep_packing(model: torch.nn.Module) -> None:

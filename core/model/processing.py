@@ -89,8 +89,10 @@ class Processing:
 def load_processing(model: ModelConfig, family: Family) -> Processing:
     """Loads tokenizer and image processor; raises UsageError if a file of theirs is missing."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model.path, revision=model.revision)
-        image_processor = AutoImageProcessor.from_pretrained(model.path, revision=model.revision)
+        tokenizer, image_processor = (
+            kind.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+            for kind in (AutoTokenizer, AutoImageProcessor)
+        )
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{model.path}: no usable tokenizer or image processor: {first_line(error)}"

@@ -32,6 +32,7 @@ from core.train.control import AbortedError, Control, Heartbeat
 from core.train.own_cards import hold_cards, refuse_lost
 from core.train.run_folder_watch import RunFolderWatch
 from core.train.signals import LEFT_AT_ONCE, StopSignals
+from core.visible_text import visible
 
 
 def main(arguments: list[str]) -> int:
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
             return _work(run, signals, began, allowed, tune_only=TUNE_ONLY in arguments)
     except UsageError as error:
         report_ready(str(error))
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return error.exit_code
 
 
@@ -124,7 +125,7 @@ def _try(
     except Exception as error:
         # Whatever it is, the run must say that it ended and where to look.
         if not folder.is_gone():
-            traceback.print_exc()
+            print(*map(visible, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
         what = f"{type(error).__name__}: {first_line(error)}; more in {run.log_file}"
         return _finished("failed", 1, what)
 

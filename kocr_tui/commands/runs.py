@@ -4,6 +4,7 @@ import argparse
 
 from core.run_dir import list_runs, runs_folder
 from core.run_state import watch
+from core.visible_text import visible
 from kocr_tui.commands.status import line_of
 from kocr_tui.plain import report
 from kocr_tui.strings import say
@@ -17,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
         print(report.as_json([report.status(watched) for watched in found]))
         return 0
     if not found:
-        print(say("plain.no_runs", folder=folder))
+        print(say("plain.no_runs", folder=visible(str(folder))))
     for watched in found:
         print(line_of(watched))
     return 0

@@ -7,6 +7,7 @@ from core.errors import UsageError
 from core.launch import launch, prepare_demo
 from core.run_dir import RunDir, create_run, runs_folder
 from core.run_state import has_further_epochs, watch
+from core.visible_text import visible
 from kocr_tui.commands.console import has_terminal, look_of_options, open_on
 from kocr_tui.commands.status import line_of
 from kocr_tui.commands.which_run import live_or_last, named_or_last
@@ -66,7 +67,7 @@ def _start(
     """Launches the worker and shows it as the options and the terminal allow."""
     watched = watch(run)
     launch(run, allow=allow)
-    print(say("plain.detached", run=run.id), flush=True)
+    print(say("plain.detached", run=visible(run.id)), flush=True)
     if options.detach:
         return 0
     if has_terminal() and not options.headless:

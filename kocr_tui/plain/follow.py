@@ -83,7 +83,7 @@ def died(watch: RunWatch) -> str:
     except OSError:
         text = ""
     last = " / ".join(fmt.visible(line) for line in text.strip().splitlines()[-_LOG_LINES:])
-    return say("plain.died", run=watch.run.id, log=last or "-")
+    return say("plain.died", run=fmt.visible(watch.run.id), log=last or "-")
 
 
 class _Printer:
@@ -110,7 +110,7 @@ class _Printer:
                 return say(
                     "plain.model",
                     path=fmt.visible(event.path),
-                    weights=event.weights,
+                    weights=fmt.visible(event.weights),
                     size=fmt.size(event.weight_bytes),
                 )
             case DataOpened():
@@ -159,7 +159,7 @@ class _Printer:
 
     def _last_line(self, event: Finished) -> str:
         resumable = event.state in {"stopped", "aborted"}
-        hint = say("plain.resume", run=self._run_id) if resumable else ""
+        hint = say("plain.resume", run=fmt.visible(self._run_id)) if resumable else ""
         return "; ".join(filter(None, (last_word(event), hint)))
 
     def _due(self, event: AnyEvent) -> bool:

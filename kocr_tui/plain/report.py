@@ -1,6 +1,7 @@
 """What the commands tell programs: JSON objects with stable keys."""
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -9,6 +10,9 @@ import msgspec
 from core.events import Setup
 from core.profile import GIB
 from core.run_state import RunWatch
+from core.visible_text import is_without_form
+
+_FOREIGN = re.compile(r"[^\x20-\x7e]")
 
 
 def status(watch: RunWatch) -> dict[str, Any]:
@@ -56,10 +60,15 @@ def plain(value: msgspec.Struct | None) -> Any:
 
 
 def as_json(value: object) -> str:
-    """One line of JSON, Hangul as it is where standard output can show it."""
-    text = json.dumps(value, ensure_ascii=False)
+    """One line of JSON, Hangul as it is where standard output can show it, no controls raw."""
+    text = _FOREIGN.sub(_escaped, json.dumps(value, ensure_ascii=False))
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
         return json.dumps(value)
     return text
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    return json.dumps(character)[1:-1] if is_without_form(character) else character

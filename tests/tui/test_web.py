@@ -56,6 +56,9 @@ async def test_the_secret_address_shows_the_console_and_no_other_does(runs: Path
         for path in ("", "ws", "static/js/textual.js", "guess/", "guess/ws"):
             async with client.get(f"http://127.0.0.1:{port}/{path}") as answer:
                 assert answer.status == 404, path
+        rebound = {"Host": f"evil.example:{port}"}
+        async with client.get(address, headers=rebound) as answer:
+            assert answer.status == 403
         async with client.get(address) as answer:
             page = await answer.text()
         socket_address = re.search(r'data-session-websocket-url="(\S+)"', page)
