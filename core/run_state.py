@@ -22,9 +22,9 @@ from core.events import (
     Prediction,
     ProbeFinished,
     ProbeStarted,
-    RanOutOfMemory,
     RequestSeen,
     ResumeRefused,
+    RolledBack,
     RowSetAside,
     State,
     StateChanged,
@@ -36,6 +36,7 @@ from core.events import (
 )
 from core.history import History, Thinned
 from core.run_dir import RunDir
+from core.run_faults import RunFaults
 
 SLOW_AFTER_SECONDS = 15.0
 KEPT_PREDICTIONS = 200
@@ -70,8 +71,7 @@ class RunState:
     predictions: deque[Prediction] = field(default_factory=lambda: deque(maxlen=KEPT_PREDICTIONS))
     predicted: Predicted | None = None
     checkpoint: CheckpointSaved | None = None
-    out_of_memory: RanOutOfMemory | None = None
-    out_of_memory_count: int = 0
+    faults: RunFaults = field(default_factory=RunFaults)
     set_aside: deque[RowSetAside] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     log: deque[Log] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     finished: Finished | None = None
@@ -79,10 +79,12 @@ class RunState:
     seen_requests: set[str] = field(default_factory=set)
     started_at: float | None = None
     updated_at: float | None = None
+    _begun: int = 0
 
     def apply(self, event: AnyEvent) -> None:  # noqa: PLR0912 - one line a kind reads best flat
         """Takes the next event."""
         self.updated_at = event.time
+        self.faults.apply(event)
         match event:
             case Step():
                 self.history.add(event)
@@ -115,11 +117,10 @@ class RunState:
                 self._validated(event)
             case CheckpointSaved():
                 self.checkpoint = event
-            case RanOutOfMemory():
-                self.out_of_memory = event
-                self.out_of_memory_count += 1
             case ResumeRefused():
                 self.refused = event
+            case RolledBack():
+                self._back_to(event.to_step)
             case RequestSeen():
                 self.seen_requests.add(event.id)
             case Log():
@@ -147,9 +148,14 @@ class RunState:
     def _training_started(self, event: TrainingStarted) -> None:
         """A resume goes back to its checkpoint: what a dead worker did after it is done again."""
         self.training = event
-        self.history.back_to(event.step)
-        self.rolled.keep(lambda scores: scores.step <= event.step)
-        self.selection = [scores for scores in self.selection if scores.step <= event.step]
+        self._back_to(event.step)
+
+    def _back_to(self, step: int) -> None:
+        """Forgets what was told of the steps after ``step``, which are done again."""
+        self._begun = step
+        self.history.back_to(step)
+        self.rolled.keep(lambda scores: scores.step <= step)
+        self.selection = [scores for scores in self.selection if scores.step <= step]
 
     def _validated(self, event: Validated) -> None:
         match event.scope:
@@ -180,8 +186,7 @@ class RunState:
     @property
     def step(self) -> int:
         """The last optimizer step that was done."""
-        begun = self.training.step if self.training else 0
-        return max(begun, self.steps[-1].step) if self.steps else begun
+        return max(self._begun, self.steps[-1].step) if self.steps else self._begun
 
     @property
     def best(self) -> Validated | None:

@@ -5,12 +5,15 @@ import platform
 import secrets
 import shlex
 import sys
+from pathlib import Path
 
+import aiohttp_jinja2
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from textual_serve.server import Server
 
 from core.errors import UsageError
+from kocr_tui.look.palette import DARK
 from kocr_tui.strings import say
 
 HOST = "127.0.0.1"
@@ -26,10 +29,14 @@ async def _refuse_other_hosts(request: web.Request, handler: Handler) -> web.Str
 
 
 class ConsoleServer(Server):  # type: ignore[misc]
-    """textual-serve below a secret path, since every user of the box can open a loopback port."""
+    """textual-serve below a secret path, since every user of the box can open a loopback port.
+
+    The page is the console's own: it asks no other host for anything, and takes keys at once.
+    """
 
     def __init__(self, command: str, port: int) -> None:
-        super().__init__(command, host=HOST, port=port, title="kocr-tui")
+        templates = Path(__file__).with_name("templates")
+        super().__init__(command, host=HOST, port=port, title="kocr-tui", templates_path=templates)
         self.secret = secrets.token_urlsafe(24)
 
     @property
@@ -39,7 +46,9 @@ class ConsoleServer(Server):  # type: ignore[misc]
 
     async def _make_app(self) -> web.Application:
         outer = web.Application(middlewares=[web.middleware(_refuse_other_hosts)])
-        outer.add_subapp(f"/{self.secret}", await super()._make_app())
+        inner = await super()._make_app()
+        aiohttp_jinja2.get_env(inner).globals.update(say=say, look=DARK)
+        outer.add_subapp(f"/{self.secret}", inner)
         return outer
 
     async def on_startup(self, app: web.Application) -> None:

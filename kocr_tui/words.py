@@ -1,12 +1,9 @@
 """What an event says, in the language in use."""
 
-from typing import Literal
-
-from core.events import CardTrouble, Change, Difference, Finished
+from core.events import Change, Difference, Finished
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
 
-Level = Literal["info", "warning", "error"]
 TOLD_CHANGES = 3
 # How core/train/worker.py and core/train/control.py put the ends that are no news.
 _USUAL_ENDS = {
@@ -33,21 +30,14 @@ def message_of(event: Finished) -> str:
     return fmt.visible(event.message)
 
 
-def trouble_level(event: CardTrouble) -> Level:
-    """How much what a card does matters."""
-    if event.what == "recovered":
-        return "info"
-    return "error" if event.what == "lost" else "warning"
-
-
-def changes_in_words(changes: tuple[Change, ...]) -> str:
+def changes_in_words(changes: tuple[Change, ...] | tuple[Difference, ...]) -> str:
     """``driver 570.86 → 580.10, other data``; of many changes the first few and their number."""
     told = ", ".join(map(_change_in_words, changes[:TOLD_CHANGES]))
     more = len(changes) - TOLD_CHANGES
     return f"{told}, {say('changed.more', count=more)}" if more > 0 else told
 
 
-def _change_in_words(change: Change) -> str:
+def _change_in_words(change: Change | Difference) -> str:
     known = {
         "certificate": "changed.certificate",
         "extremes": "changed.data",
@@ -64,4 +54,5 @@ def _change_in_words(change: Change) -> str:
 
 def difference_in_words(one: Difference) -> str:
     """``config-changed: train.seed = 1 → train.seed = 2``."""
-    return f"{one.name}: {fmt.visible(one.before)} → {fmt.visible(one.now)}"
+    name, before, now = map(fmt.visible, (one.name, one.before, one.now))
+    return f"{name}: {before} → {now}"

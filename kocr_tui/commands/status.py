@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 
 from core.errors import KocrError
-from core.run_state import RunWatch, watch
+from core.events import FINAL_STATES
+from core.run_state import RunState, RunWatch, watch
 from kocr_tui import format as fmt
 from kocr_tui.commands.which_run import live_or_last
 from kocr_tui.plain import report
@@ -89,6 +90,21 @@ def line_of(watched: RunWatch) -> str:
     scores = watched.state.latest_scores
     if scores is not None:
         parts.append(say("plain.normalized", share=fmt.percent(scores.normalized, interval=False)))
+    parts += _marks(watched.state)
     if finished is not None and (message := message_of(finished)):
         parts.append(message)
     return "  ".join(parts)
+
+
+def _marks(state: RunState) -> list[str]:
+    """What is wrong now, and what has gone wrong before, a few words each."""
+    faults, over = state.faults, state.state in FINAL_STATES
+    marks = [
+        say("plain.mark.save_failed") if faults.save_failed and not over else "",
+        say("plain.mark.throttled") if faults.throttled and not over else "",
+        say("plain.mark.skipped", count=f"{faults.skipped_steps:,}")
+        if faults.skipped_steps
+        else "",
+        say("plain.mark.rolled_back", count=f"{faults.rollbacks:,}") if faults.rollbacks else "",
+    ]
+    return [f"! {mark}" for mark in marks if mark]

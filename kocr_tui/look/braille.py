@@ -12,14 +12,18 @@ _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 @dataclass
 class BrailleGrid:
-    """Dots on ``columns`` x ``rows`` cells; a cell has the colour that was drawn last in it."""
+    """Dots on ``columns`` x ``rows`` cells; a cell has the colour that was drawn last in it.
+
+    With ``dash`` (columns), lines that share cells take turns instead, so that none is hidden.
+    """
 
     columns: int
     rows: int
     x_span: tuple[float, float]
     y_span: tuple[float, float]
+    dash: int = 0
     _dots: dict[tuple[int, int], int] = field(default_factory=dict)
-    _colours: dict[tuple[int, int], str] = field(default_factory=dict)
+    _colours: dict[tuple[int, int], list[str]] = field(default_factory=dict)
 
     def draw(self, points: Points, colour: str) -> None:
         """Draws a line through the points; one that is not finite breaks it."""
@@ -35,7 +39,11 @@ class BrailleGrid:
     def cell(self, column: int, row: int) -> tuple[str, str]:
         """The character of a cell and its colour, a space and no colour where nothing is."""
         bits = self._dots.get((column, row))
-        return (chr(_BLANK + bits), self._colours[column, row]) if bits else (" ", "")
+        if not bits:
+            return " ", ""
+        colours = self._colours[column, row]
+        turn = column // self.dash % len(colours) if self.dash else -1
+        return chr(_BLANK + bits), colours[turn]
 
     def cell_of(self, x: float, y: float) -> tuple[int, int] | None:
         """Column and row of the cell that a point lies in, None outside."""
@@ -61,4 +69,6 @@ class BrailleGrid:
         if 0 <= x < self.columns * 2 and 0 <= y < self.rows * 4:
             cell = x // 2, y // 4
             self._dots[cell] = self._dots.get(cell, 0) | _BITS[y % 4][x % 2]
-            self._colours[cell] = colour
+            drawn = self._colours.setdefault(cell, [])
+            if colour not in drawn[-1:]:
+                self._colours[cell] = [*(one for one in drawn if one != colour), colour]

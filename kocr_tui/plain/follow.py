@@ -8,7 +8,6 @@ from types import FrameType
 from core.errors import KocrError
 from core.events import (
     AnyEvent,
-    CardTrouble,
     CertificateVoided,
     CheckpointSaved,
     DataOpened,
@@ -30,8 +29,9 @@ from core.events import (
 )
 from core.run_state import RunWatch
 from kocr_tui import format as fmt
+from kocr_tui.faults import Fault, fault_in_words, level_of
 from kocr_tui.strings import say
-from kocr_tui.words import changes_in_words, difference_in_words, last_word, trouble_level
+from kocr_tui.words import changes_in_words, difference_in_words, last_word
 
 _POLL_SECONDS = 0.3
 _LINE_SECONDS = 5.0
@@ -94,7 +94,7 @@ class _Printer:
         self._line_at = 0.0
 
     def show(self, event: AnyEvent) -> None:
-        line = self._line(event)
+        line = _fault_line(event) if isinstance(event, Fault) else self._line(event)
         if line is not None:
             print(line, flush=True)
 
@@ -146,8 +146,6 @@ class _Printer:
                 return say("plain.checkpoint", step=event.step, seconds=f"{event.seconds:.1f}")
             case Log():
                 return f"{say(f'level.{event.level}')}: {fmt.visible(event.message)}"
-            case CardTrouble():
-                return f"{say(f'level.{trouble_level(event)}')}: {fmt.visible(event.message)}"
             case CertificateVoided():
                 return say("story.voided", changes=changes_in_words(event.changes))
             case ResumeRefused():
@@ -223,6 +221,10 @@ def _verdict(event: ProbeFinished) -> str:
         limit=f"{(event.limit_bytes or 0) / fmt.MIB:,.0f}",
         seconds=f"{event.seconds:.0f}",
     )
+
+
+def _fault_line(event: Fault) -> str:
+    return f"{say(f'level.{level_of(event)}')}: {fault_in_words(event)}"
 
 
 def _memory_line(event: RanOutOfMemory) -> str:

@@ -17,7 +17,7 @@ _FOREIGN = re.compile(r"[^\x20-\x7e]")
 
 def status(watch: RunWatch) -> dict[str, Any]:
     """Where a run stands: memory in GiB, times in seconds, scores as fractions."""
-    state = watch.state
+    state, faults = watch.state, watch.state.faults
     last = state.steps[-1] if state.steps else None
     return {
         "run": watch.run.id,
@@ -36,6 +36,10 @@ def status(watch: RunWatch) -> dict[str, Any]:
         "validation": plain(state.latest_scores),
         "checkpoint_step": state.checkpoint.step if state.checkpoint else None,
         "refused": plain(state.refused)["differences"] if state.refused else None,
+        "skipped_steps": faults.skipped_steps,
+        "rollbacks": faults.rollbacks,
+        "save_failure": faults.save_failed.message if faults.save_failed else None,
+        "throttled": faults.throttled.message if faults.throttled else None,
         "message": state.finished.message if state.finished else None,
     }
 

@@ -71,6 +71,15 @@ def logarithms(points: Sequence[Point]) -> list[Point]:
     return [(x, math.log10(y)) for x, y in points if y > 0]
 
 
+def twins(curves: Sequence[Sequence[Point]]) -> list[int | None]:
+    """For each curve the first one before it that is the same, None where there is none."""
+    found: list[int | None] = []
+    for index, points in enumerate(curves):
+        same = (other for other in range(index) if list(curves[other]) == list(points))
+        found.append(next(same, None) if points else None)
+    return found
+
+
 def letter_cells(
     ends: Sequence[tuple[int, int] | None], columns: int, rows: int
 ) -> list[tuple[int, int] | None]:

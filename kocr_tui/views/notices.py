@@ -2,36 +2,18 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 from core.errors import GpuLostError
 from core.events import FINAL_STATES, Finished
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
+from kocr_tui.views.fault_notices import lived_with, save_failed
+from kocr_tui.views.notice import Notice
 from kocr_tui.views.run_view import RunView
 from kocr_tui.words import changes_in_words, difference_in_words, message_of
 
-Urgency = Literal["error", "warning", "success"]
-TOLD_STEPS = 20
-TOLD_SECONDS = 300.0
 # What a log ends with where the process itself knew why it went.
 _REASON = re.compile(r"error|exception|fatal|abort|fault|killed", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Notice:
-    """One thing to know: a headline, lines that explain it, and what to do about it.
-
-    ``hint`` says where else to look, where there is room for all the rest.
-    """
-
-    urgency: Urgency
-    mark: str
-    text: str
-    detail: tuple[str, ...] = ()
-    remedy: str = ""
-    hint: str = ""
 
 
 def notices(view: RunView) -> list[Notice]:
@@ -84,7 +66,9 @@ def _dangers(view: RunView) -> Iterator[Notice]:
         remedy = say("banner.card_lost_remedy")
         yield Notice("error", "✗", say("banner.card_lost", name=names), remedy=remedy)
     disk = around.disk
-    if disk is not None and disk.is_full and view.live != "done":
+    if (failure := save_failed(view)) is not None:
+        yield failure
+    elif disk is not None and disk.is_full and view.live != "done":
         sizes = {"free": fmt.size(disk.free_bytes), "needed": fmt.size(disk.checkpoint_bytes)}
         remedy = say("banner.disk_remedy")
         yield Notice("error", "✗", say("banner.disk_full", **sizes), remedy=remedy)
@@ -109,8 +93,7 @@ def _troubles(view: RunView) -> Iterator[Notice]:
         over = view.live in FINAL_STATES
         remedy = say("banner.voided_resume" if over else "banner.voided_remedy")
         yield Notice("warning", "!", said, remedy=remedy)
-    if _just_ran_out_of_memory(view):
-        yield _out_of_memory(view)
+    yield from lived_with(view)
     disk = around.disk
     if disk is not None and not disk.is_full and view.live != "done":
         key = "banner.disk_low" if disk.checkpoint_bytes else "banner.disk_low_first"
@@ -122,30 +105,3 @@ def _troubles(view: RunView) -> Iterator[Notice]:
         problem = fmt.visible(view.pulse.problems[-1])
         said = say("banner.problem", count=len(view.pulse.problems), problem=problem)
         yield Notice("warning", "!", said)
-
-
-def _just_ran_out_of_memory(view: RunView) -> bool:
-    """For 20 steps and five minutes, whichever takes longer, or until the run ends."""
-    event = view.state.out_of_memory
-    if event is None or view.live in FINAL_STATES:
-        return False
-    return view.state.step < event.step + TOLD_STEPS or view.now - event.time < TOLD_SECONDS
-
-
-def _out_of_memory(view: RunView) -> Notice:
-    event, count = view.state.out_of_memory, view.state.out_of_memory_count
-    assert event is not None
-    recovered = event.remedy != "wait" or view.state.step >= event.step
-    key = "banner.memory" if recovered else "banner.memory_waiting"
-    said = say(key, step=f"{event.step:,}", count=count)
-    waited = recovered and event.remedy == "wait"
-    remedy = (
-        ""
-        if waited
-        else say(
-            f"banner.memory_{event.remedy}",
-            before=f"{event.budget_before:,}",
-            after=f"{event.budget_after:,}",
-        )
-    )
-    return Notice("warning", "!", said, remedy=remedy)

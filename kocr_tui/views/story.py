@@ -5,7 +5,6 @@ from pathlib import PurePath
 
 from core.events import (
     AnyEvent,
-    CardTrouble,
     CertificateVoided,
     CheckpointSaved,
     DataOpened,
@@ -23,14 +22,9 @@ from core.events import (
     WorkerStarted,
 )
 from kocr_tui import format as fmt
+from kocr_tui.faults import Fault, Level, fault_in_words, level_of
 from kocr_tui.strings import say
-from kocr_tui.words import (
-    Level,
-    changes_in_words,
-    difference_in_words,
-    last_word,
-    trouble_level,
-)
+from kocr_tui.words import changes_in_words, difference_in_words, last_word
 
 
 @dataclass(frozen=True)
@@ -44,10 +38,15 @@ class Line:
 
 def line_of(event: AnyEvent) -> Line | None:
     """The line that tells an event, or None for what the panes show anyway."""
+    if isinstance(event, Fault):
+        return Line(event.time, level_of(event), fault_in_words(event))
+    return _line(event)
+
+
+def _line(event: AnyEvent) -> Line | None:
     match event:
-        case Log() | CardTrouble():
-            heard = event.level if isinstance(event, Log) else trouble_level(event)
-            return Line(event.time, heard, fmt.visible(event.message))
+        case Log():
+            return Line(event.time, event.level, fmt.visible(event.message))
         case RowSetAside():
             file = fmt.visible(PurePath(event.file).name)
             reason = fmt.visible(event.reason)

@@ -3,7 +3,8 @@
 from textual.content import Content
 
 from kocr_tui import format as fmt
-from kocr_tui.views.notices import Notice, notices
+from kocr_tui.views.notice import Notice
+from kocr_tui.views.notices import notices
 from kocr_tui.views.run_view import RunView
 from kocr_tui.widgets import ink
 from kocr_tui.widgets.paragraph import Paragraph

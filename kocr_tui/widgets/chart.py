@@ -22,6 +22,7 @@ class Chart(Lines):
     """Lines over steps; the pane around it has the focus and the keys."""
 
     is_picture = True
+    dash = 0
     DEFAULT_CSS = "Chart { height: 1fr; }"
 
     def __init__(self, widget_id: str | None = None) -> None:
@@ -73,7 +74,9 @@ class Chart(Lines):
     def _draw(self) -> None:
         start, end = self._x_span
         self._x_ticks = ticks(end, self.columns // COLUMNS_A_TICK, start=start)
-        self._grid = BrailleGrid(self.columns, self.rows, self._x_span, self._y_span)
+        self._grid = BrailleGrid(
+            self.columns, self.rows, self._x_span, self._y_span, dash=self.dash
+        )
         for points, colour in self._lines:
             self._grid.draw(points, colour)
         stars = ((self._grid.cell_of(x, y), colour) for x, y, colour in self._marks)

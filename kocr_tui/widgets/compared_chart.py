@@ -28,7 +28,9 @@ class Drawing:
 
 
 class ComparedChart(Chart):
-    """A chart whose lines are told apart by letters, too."""
+    """A chart whose lines are told apart by letters, too, and by dashes where they coincide."""
+
+    dash = 3
 
     def __init__(self) -> None:
         super().__init__()

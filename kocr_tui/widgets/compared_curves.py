@@ -1,6 +1,7 @@
 """The pane with the curves: which runs they are, the chart, and what its axes show."""
 
 import math
+from collections.abc import Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -104,7 +105,7 @@ class CurvesPane(Vertical):
         whole = self._window.length is None
         lines = [within(curves.curve(run, self.measure, axis), *shown) for run in self._runs]
         self.query_one("#compare-legend", Lines).show_rows(
-            legend_rows(self._runs, self.content_size.width)
+            legend_rows(self._runs, self.content_size.width, curves.twins(lines))
         )
         chart.draw(self._drawing(lines, shown, max(2, chart.rows // ROWS_A_TICK), whole=whole))
         note = axis_line(axis, shown, full, whole=whole, empty=not any(lines))
@@ -130,23 +131,30 @@ class CurvesPane(Vertical):
         return Drawing(tuple(map(tuple, lines)), x, y, tuple(marks), tuple(labels))
 
 
-def legend_rows(runs: tuple[Compared, ...], columns: int) -> list[Content]:
-    """Letter, name and state of each run, as many beside each other as there is room for."""
+def legend_rows(
+    runs: tuple[Compared, ...], columns: int, twins: Sequence[int | None] = ()
+) -> list[Content]:
+    """Letter, name and state of each run, as many beside each other as there is room for.
+
+    A curve that is the same as one before, its twin, has that one's letter after its own: ``B=A``.
+    """
     beside = max(1, min(len(runs), columns // ENTRY_COLUMNS))
     beside = -(-len(runs) // -(-len(runs) // beside))
     room = columns // beside
     entries = [
-        _entry(index, run, name, room)
-        for index, (run, name) in enumerate(zip(runs, names(runs), strict=True))
+        _entry(index, run, name, room, twin)
+        for index, (run, name, twin) in enumerate(
+            zip(runs, names(runs), twins or [None] * len(runs), strict=True)
+        )
     ]
     rows = [entries[start : start + beside] for start in range(0, len(entries), beside)]
     return [Content("").join(row) for row in rows]
 
 
-def _entry(index: int, run: Compared, name: str, columns: int) -> Content:
+def _entry(index: int, run: Compared, name: str, columns: int, twin: int | None) -> Content:
     mark, word, style = state_words(run)
     state = f"{mark} {word}"
-    letter = f"{LETTERS[index]}━ "
+    letter = f"{LETTERS[index]}━ " if twin is None else f"{LETTERS[index]}={LETTERS[twin]} "
     shown = fmt.cut(name, max(4, columns - fmt.width(letter) - fmt.width(state) - 3))
     used = fmt.width(letter) + fmt.width(shown) + 1 + fmt.width(state)
     return ink.line(

@@ -31,12 +31,13 @@ _FLAGS = (
 
 
 class Browser:
-    """One page; ``received`` is what its websockets have brought."""
+    """One page; ``received`` is what its websockets brought, ``asked`` the addresses it asked."""
 
     def __init__(self, devtools: aiohttp.ClientWebSocketResponse) -> None:
         self._devtools = devtools
         self._calls = 0
         self.received = b""
+        self.asked: list[str] = []
 
     async def open(self, address: str) -> None:
         """Goes to a page, with a window of a known size."""
@@ -45,12 +46,6 @@ class Browser:
         await self._call("Emulation.setDeviceMetricsOverride", **size)
         await self._call("Emulation.setFocusEmulationEnabled", enabled=True)
         await self._call("Page.navigate", url=address)
-
-    async def click(self, x: int, y: int) -> None:
-        """Clicks with the left button."""
-        for kind in ("mousePressed", "mouseReleased"):
-            where = {"x": x, "y": y, "button": "left", "clickCount": 1}
-            await self._call("Input.dispatchMouseEvent", type=kind, **where)
 
     async def press_enter(self) -> None:
         """Presses the enter key."""
@@ -78,6 +73,8 @@ class Browser:
             message = await self._devtools.receive_json(timeout=PATIENCE_SECONDS)
             if message.get("method") == "Network.webSocketFrameReceived":
                 self._take(message["params"]["response"])
+            if message.get("method") == "Network.requestWillBeSent":
+                self.asked.append(message["params"]["request"]["url"])
             if message.get("id") == self._calls:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]

@@ -96,12 +96,14 @@ async def test_a_browser_shows_the_charts_of_a_run(tmp_path: Path) -> None:
         async with open_browser(tmp_path / "profile") as browser:
             await browser.open(address)
             await browser.until_received("signs", "11-24 16:00")
-            await browser.click(WIDTH // 2, HEIGHT * 3 // 4)
             await browser.press_enter()
             await browser.until_received("Loss", "Accuracy", "마왕족발")
             deadline = time.monotonic() + PATIENCE_SECONDS
             while not shows_charts(image := await browser.screenshot()):
                 assert time.monotonic() < deadline, "no charts in the screenshot"
+            own = f"http://127.0.0.1:{port}/"
+            assert [url for url in browser.asked if not url.startswith((own, "data:"))] == []
+            assert f"{address}static/js/textual.js" in browser.asked
         image.save(tmp_path / "charts.png")
         consoles = psutil.Process(server.pid).children(recursive=True)
     assert image.size == (WIDTH, HEIGHT)

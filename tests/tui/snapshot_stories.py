@@ -13,7 +13,15 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, GIB, PAIRS, STEPS, Story, ended_story, training_story
-from tui_troubles import VOIDED, checkpoint_of, newer_event, out_of_memory
+from tui_troubles import (
+    THROTTLED,
+    VOIDED,
+    checkpoint_of,
+    newer_event,
+    out_of_memory,
+    rolled_back,
+    save_failed,
+)
 
 from core.events import Finished
 from core.run_dir import RunDir
@@ -156,6 +164,23 @@ def nearly_full(runs: Path) -> Story:
     return story
 
 
+def unsaved(runs: Path) -> Story:
+    """A run whose card is throttled and whose checkpoint the disk does not take."""
+    story = live(runs)
+    checkpoint_of(story.run, 2 * GIB)
+    story.put(THROTTLED, save_failed(story.run, 120))
+    return story
+
+
+def gone_back(runs: Path) -> Story:
+    """A run that went back to its checkpoint and goes on from there."""
+    story = live(runs)
+    story.put(rolled_back(120, 100))
+    for number in range(101, 106):
+        story.step(number)
+    return story
+
+
 def newer(runs: Path) -> Story:
     """A run of a version to come."""
     story = live(runs)
@@ -281,6 +306,8 @@ SCENES: dict[str, Scene] = {
     "out-of-memory": Scene(recovered, ("3,104", "125/400")),
     "gpu-lost": Scene(gpu_lost, ("Xid 79", "교보문고")),
     "disk-nearly-full": Scene(nearly_full, ("3.50 GiB", "교보문고"), free=int(3.5 * GIB)),
+    "save-failed-throttled": Scene(unsaved, ("43s", "banner.save_remedy_full"), free=12 << 20),
+    "rolled-back": Scene(gone_back, ("banner.rolled_back_remedy", "105/400", "교보문고")),
     "newer-version": Scene(newer, ("kocr-tui", "교보문고")),
     "deleted": replace(TRAINING, shown=("banner.gone", *OF_TRAINING), go=delete),
     "asked": Scene(live, ("42",), ask_and_wait),

@@ -15,6 +15,7 @@ from kocr_tui import format as fmt
 from kocr_tui.app import ConsoleApp
 from kocr_tui.screens.compare import CompareScreen
 from kocr_tui.screens.home import HomeScreen
+from kocr_tui.widgets.compared_chart import ComparedChart
 from kocr_tui.widgets.compared_tables import TablesPane
 
 SIZES = [(80, 24), (120, 40), (200, 50)]
@@ -47,6 +48,24 @@ async def test_curves_have_letters_and_tables_say_who_is_better(
         rows = screen_text(app).splitlines()
         assert any(re.search("[\u2800-\u28ff]A", row) for row in rows), screen_text(app)
         assert max(map(fmt.width, rows)) <= size[0]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_runs_with_one_curve_are_both_seen(runs: Path, size: tuple[int, int]) -> None:
+    first, second = (trained(story_with(runs, name, day)) for day, name in enumerate("나너"))
+    app = app_of(runs)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await compare(pilot, first, second)
+        await until(pilot, shows(pilot, "A━ 나 ✓ done", "B=A 너 ✓ done"))
+        drawn = {
+            style.color
+            for strip in app.screen.query_one(ComparedChart).render_lines(
+                app.screen.query_one(ComparedChart).region.reset_offset
+            )
+            for text, style, _control in strip
+            if style is not None and re.search("[\u2801-\u28ff]", text)
+        }
+        assert len(drawn) == 2
 
 
 async def test_korean(runs: Path) -> None:
@@ -202,9 +221,9 @@ async def test_six_runs_fit_the_smallest_terminal(runs: Path, language: str) -> 
     app = app_of(runs, language)
     async with app.run_test(size=(60, 18), notifications=True) as pilot:
         await compare(pilot, *stories)
-        await until(
-            pilot, shows(pilot, *(f"{letter}━ 간판" for letter in "ABCDEF"), "80.0 % [74–85]")
-        )
+        marks = ("A━", "B=A", "C=A", "D=A", "E=A", "F=A")
+        entries = [f"{mark} 간판{at}" for at, mark in enumerate(marks)]
+        await until(pilot, shows(pilot, *entries, "80.0 % [74–85]"))
         assert max(map(fmt.width, screen_text(app).splitlines())) <= 60
 
 

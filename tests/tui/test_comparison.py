@@ -6,12 +6,15 @@ from pathlib import Path
 import msgspec
 import pytest
 from compared_runs import story_with, trained
+from hypothesis import given
+from hypothesis import strategies as st
 from tui_story import setup, worker_of
 
 from core.config import DataConfig, LoraConfig, ModelConfig, RunConfig, TrainConfig
 from core.evaluate.text import Score, Scores
 from core.events import DataOpened, Step, Validated, WorkerStarted
 from kocr_tui import format as fmt
+from kocr_tui.look.braille import BrailleGrid
 from kocr_tui.reading.comparison_watch import ComparedReader
 from kocr_tui.strings import LANGUAGES, use_language
 from kocr_tui.views import comparison_curves as curves
@@ -185,6 +188,23 @@ def test_ranges_hold_the_points() -> None:
 def test_no_two_letters_stand_in_one_cell() -> None:
     cells = curves.letter_cells([(30, 4), (30, 4), (30, 4), None, (79, 0)], 80, 6)
     assert cells == [(31, 4), (31, 3), (31, 5), None, (79, 0)]
+
+
+@given(st.lists(st.sampled_from([[], [(1.0, 2.0)], [(1.0, 2.0), (2.0, 1.0)]]), max_size=6))
+def test_a_curve_names_the_first_that_is_the_same(lines: list[list[tuple[float, float]]]) -> None:
+    for index, twin in enumerate(curves.twins(lines)):
+        before = [other for other in range(index) if lines[index] and lines[other] == lines[index]]
+        assert twin == (before[0] if before else None)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+def test_each_of_lines_that_coincide_is_seen(count: int) -> None:
+    grid = BrailleGrid(40, 4, (0, 10), (0, 1), dash=3)
+    for number in range(count):
+        grid.draw([(0, 0.5), (10, 0.5)], str(number))
+    seen = [grid.cell(column, 1)[1] + grid.cell(column, 2)[1] for column in range(40)]
+    assert set(seen) == {str(number) for number in range(count)}
+    assert seen[:3] == ["0"] * 3
 
 
 def test_paths_keep_their_ends() -> None:

@@ -21,7 +21,8 @@ from kocr_tui.reading.surroundings import (
     no_cards,
 )
 from kocr_tui.strings import use_language
-from kocr_tui.views.notices import Notice, notices
+from kocr_tui.views.notice import Notice
+from kocr_tui.views.notices import notices
 from kocr_tui.views.run_view import Pulse, RunView
 from kocr_tui.widgets.banner import MOST_ROWS, MOST_ROWS_LOW, banner_rows
 

@@ -22,6 +22,7 @@ from kocr_tui.plain.follow import _Printer
 from kocr_tui.strings import use_language
 
 ASCII = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
+KEPT = "요청에 따라 중지했습니다. 120 스텝의 체크포인트가 남아 있습니다"
 STOPPED = Finished(state="stopped", exit_code=3, message="stopped on request; more", step=120)
 
 
@@ -194,7 +195,9 @@ def test_status_for_people_is_in_their_language(runs: Path) -> None:
         "정규화 일치 70.0 %",
     ]
     story.put(STOPPED)
-    assert line_of(watch(story.run)).endswith("정규화 일치 70.0 %  요청에 따라 중지했습니다")
+    assert line_of(watch(story.run)).endswith(
+        "정규화 일치 70.0 %  요청에 따라 중지했습니다. 120 스텝의 체크포인트가 남아 있습니다"
+    )
 
 
 @pytest.mark.usefixtures("in_korean")
@@ -207,6 +210,6 @@ def test_a_followed_run_is_told_in_the_language_in_use(capsys: pytest.CaptureFix
     assert capsys.readouterr().out.splitlines() == [
         "주의: x",
         "메모리 확인이 더는 유효하지 않아 다시 확인함: 드라이버 1 → 2",
-        "중지됨: 요청에 따라 중지했습니다; `kocr-tui resume signs` 명령으로 이어 갈 수 있습니다",
+        f"중지됨: {KEPT}; `kocr-tui resume signs` 명령으로 이어 갈 수 있습니다",
         "완료: 24 스텝을 학습했습니다",
     ]

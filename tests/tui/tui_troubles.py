@@ -1,6 +1,14 @@
 """What goes wrong with runs, for tests: events, a checkpoint's size, room on the disk."""
 
-from core.events import CertificateVoided, Change, RanOutOfMemory, Remedy
+from core.events import (
+    CardTrouble,
+    CertificateVoided,
+    Change,
+    RanOutOfMemory,
+    Remedy,
+    RolledBack,
+    SaveFailed,
+)
 from core.run_dir import RunDir
 
 GIB = 2**30
@@ -38,3 +46,24 @@ def newer_event(run: RunDir) -> None:
     """An event that only a version to come writes."""
     with run.events_file.open("ab") as file:
         file.write(b'{"kind":"teleported","v":9,"seq":999,"time":1.0}\n')
+
+
+def save_failed(run: RunDir, step: int, free_bytes: int | None = 12 << 20) -> SaveFailed:
+    return SaveFailed(
+        step=step,
+        message=f"{run.checkpoints}: can't save the checkpoint of step {step}: No space left",
+        free_bytes=free_bytes,
+        retry_s=60.0,
+    )
+
+
+THROTTLED = CardTrouble(
+    what="throttled", message="NVIDIA L4 (GPU 0): its clocks are held down at 92 °C: too hot"
+)
+RECOVERED = CardTrouble(
+    what="recovered", message="NVIDIA L4 (GPU 0): its clocks are no longer held down"
+)
+
+
+def rolled_back(step: int, to_step: int) -> RolledBack:
+    return RolledBack(step=step, to_step=to_step, message="8 steps in a row were not finite")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from core import event_log, history
 from core.evaluate.text import Score, Scores
 from core.event_log import EventReader
-from core.events import AnyEvent, Log, Scope, Step, TrainingStarted, Validated
+from core.events import AnyEvent, Log, RolledBack, Scope, Step, TrainingStarted, Validated
 from core.history import History, Thinned
 from core.run_state import RunState
 
@@ -74,6 +74,23 @@ def test_a_resume_takes_back_what_is_done_again(monkeypatch: pytest.MonkeyPatch)
     assert state.step == 21
     state.apply(step(22))
     assert state.step == 22
+
+
+@given(begun=st.integers(0, 30), done=st.integers(1, 60), back=st.integers(0, 60))
+def test_curves_never_run_backwards_over_a_rollback(begun: int, done: int, back: int) -> None:
+    state, last = RunState(), begun + done
+    to_step = min(back, last)
+    state.apply(training_from(begun))
+    for number in range(begun + 1, last + 1):
+        state.apply(step(number))
+    state.apply(RolledBack(step=last, to_step=to_step, message="not finite"))
+    assert state.step == to_step
+    for number in range(to_step + 1, last + 3):
+        state.apply(step(number, loss=2.0))
+    numbers = [one.step for one in state.steps]
+    assert numbers == sorted(set(numbers))
+    assert state.step == last + 2
+    assert all(loss == (2.0 if at > to_step else 1.0) for at, loss in state.history.losses())
 
 
 @given(st.integers(1, 500), st.integers(2, 20))
