@@ -110,6 +110,10 @@ class Terminal:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Closes this end of the pty of a process that has left."""
         os.close(self._file)
 
     def _take(self) -> bytes:
