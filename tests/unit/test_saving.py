@@ -25,6 +25,7 @@ from core.train.checkpoint import Best
 from core.train.control import Control
 from core.train.job import Job
 from core.train.learner import Learner
+from core.train.numbers import Numbers
 from core.train.saving import Saver
 
 NOBODY = Scores.of([])
@@ -188,6 +189,37 @@ def test_the_same_step_is_saved_again_only_for_another_best(job: Job, learner: L
         assert saver.save(state)
     assert saved(job) == [1, 1]
     assert checkpoint.read_state(job.run.checkpoints / "step-00000001").best == best
+
+
+def test_a_best_by_scores_that_no_longer_count_is_saved_away(job: Job, learner: Learner) -> None:
+    saver = Saver(job, learner)
+    best = Best(step=1, scores=NOBODY)
+    assert saver.save(msgspec.structs.replace(state_at(1), best=best))
+    saver.forget_best()
+    assert saver.save(state_at(1))
+    assert saved(job) == [1, 1]
+    assert checkpoint.read_state(checkpoint.path_of(job.run.checkpoints, 1)).best is None
+
+
+def test_going_back_takes_the_last_good_step_and_drops_those_after_it(
+    job: Job, learner: Learner
+) -> None:
+    saver = Saver(job, learner)
+    best = Best(step=1, scores=NOBODY)
+    assert saver.save(msgspec.structs.replace(state_at(1), best=best))
+    bad = msgspec.structs.replace(state_at(2), numbers=Numbers(in_a_row=2), best=None)
+    assert saver.save(bad)
+    state, path = saver.go_back()
+    assert path == checkpoint.path_of(job.run.checkpoints, 1)
+    assert state is not None
+    assert (state.step, saver.best) == (1, best)
+    assert names(job.run.checkpoints) == ["step-00000001"]
+    assert not saver.due(5)
+    assert saver.due(6), "steps count from where training went back to"
+
+
+def test_going_back_where_nothing_was_saved_is_to_the_beginning(job: Job, learner: Learner) -> None:
+    assert Saver(job, learner).go_back() == (None, None)
 
 
 @pytest.mark.parametrize("earlier", [True, False])
