@@ -9,11 +9,14 @@ from typing import ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.command import CommandPalette
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.screen import Screen
 
 from core.run_dir import find_run
 from kocr_tui.actions import key_label, use_ascii_labels, use_keys
+from kocr_tui.driver import TerminalDriver
+from kocr_tui.hangup import leave_on_hangup
 from kocr_tui.look.ascii import AsciiFilter
 from kocr_tui.look.no_color import StyledFilter
 from kocr_tui.look.palette import THEMES, choose_theme
@@ -64,6 +67,11 @@ class ConsoleApp(App[str]):
             self.register_theme(theme)
         self.theme = choose_theme(look.theme, self.console.color_system, os.environ).name
 
+    def get_driver_class(self) -> type[Driver]:
+        """Ours for terminals; a browser has one of Textual's."""
+        found = super().get_driver_class()
+        return TerminalDriver if issubclass(TerminalDriver, found) else found
+
     def on_mount(self) -> None:
         self.set_keymap(self._keymap_of_user)
         if self._run_id is not None:
@@ -111,13 +119,16 @@ def run_console(
     language: str | None = None,
     look: Look | None = None,
 ) -> int:
-    """Runs the console on a folder of runs until the user leaves; returns the exit code.
+    """Runs the console on a folder of runs until the user leaves it or its terminal is gone.
 
-    ``run_id`` (whole, or a unique start or end of it) opens that run. ``language`` is "ko" or
-    "en", the environment's where it is None. Raises UsageError for an unknown run.
+    Returns the exit code. ``run_id`` (whole, or a unique start or end of it) opens that run.
+    ``language`` is "ko" or "en", the environment's where it is None. Raises UsageError for an
+    unknown run.
     """
     chosen = find_run(runs, run_id).id if run_id is not None else None
     app = ConsoleApp(runs, chosen, language, look=look)
+    # An app that is told to leave while it composes crashes for want of its widgets.
+    leave_on_hangup(lambda: app.call_after_refresh(app.exit))
     left_running = app.run()
     if left_running is not None:
         print(say("app.detached", run=left_running))

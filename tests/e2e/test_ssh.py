@@ -4,6 +4,7 @@ import shutil
 import time
 from statistics import median
 
+import psutil
 import pytest
 from e2e_box import wait_until
 from ssh_box import Desk, Terminal
@@ -14,6 +15,7 @@ from core.run_state import RunWatch, watch
 
 pytestmark = pytest.mark.e2e
 LAG_SECONDS = 2.0
+LEAVE_SECONDS = 10.0
 LOOKS = 5
 
 
@@ -105,6 +107,19 @@ def lag(ahead: Terminal, behind: Terminal) -> float:
     step, seen_at = ahead.step(), time.monotonic()
     behind.until_step(step)
     return time.monotonic() - seen_at
+
+
+def test_a_lost_connection_ends_a_console_that_ignores_hang_ups(
+    desk: Desk, long_run: RunWatch
+) -> None:
+    wait_until(long_run, lambda seen: seen.state.step >= 1)
+    terminal = desk.shell()
+    terminal.type_line("trap '' HUP; kocr-tui attach")
+    terminal.until_step(1)
+    [console] = [psutil.Process(pid) for pid in desk.consoles()]
+    terminal.kill()
+    console.wait(LEAVE_SECONDS)
+    goes_on(desk)
 
 
 def test_a_tmux_on_the_far_side_keeps_the_console(desk: Desk, long_run: RunWatch) -> None:
