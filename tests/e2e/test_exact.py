@@ -45,7 +45,7 @@ class Hit:
 
 HITS = (
     Hit("inside an accumulation", KILL, 3, left=2),
-    Hit("inside an accumulation", STOP, 5, left=5),
+    Hit("inside an accumulation", STOP, 5, left=4),
     Hit("during validation", KILL, 6, left=5),
     Hit("during validation", STOP, 6, left=6),
     Hit("during a save", KILL, 8, left=7),
