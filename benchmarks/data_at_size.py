@@ -32,7 +32,8 @@ from core.data.survey import open_rows
 from core.model.load import open_config
 from core.model.processing import load_processing
 from core.model.vision import Tower
-from core.train.loader import StepPlan, load_steps
+from core.train.loading.loader import load_steps
+from core.train.loading.step_plan import StepPlan
 model = ModelConfig(path=sys.argv[1])
 config, family = open_config(model)
 processing = load_processing(model, family)

@@ -44,7 +44,7 @@ from core.demo.signboards import write_dataset
 from core.launch import launch
 from core.run_dir import RunDir, create_run
 from core.run_state import RunWatch
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 
 EVERY_SECONDS = 15
 SAMPLES_A_VISIT = 4

@@ -23,7 +23,7 @@ from core.model.load import keep_packing, make_ready
 from core.model.presets import preset_model
 from core.model.processing import load_processing
 from core.model.vision import Tower
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.self_tests import FastPaths
 from core.train.setup import Precision, Trainable, assemble
 from core.train.step import run_step

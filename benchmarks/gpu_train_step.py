@@ -79,7 +79,7 @@ def _ours(folder: Path, wanted: dict[str, Any], checkpointing: Any) -> dict[str,
     from core.model.load import open_config
     from core.model.processing import load_processing
     from core.model.vision import Tower
-    from core.train.loader import MicroBatch
+    from core.train.loading.micro_batch import MicroBatch
     from core.train.self_tests import try_fast_paths
     from core.train.setup import Precision, build
     from core.train.step import run_step

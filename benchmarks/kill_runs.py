@@ -35,7 +35,7 @@ from core.event_log import EventReader
 from core.events import Finished, Log, State, StateChanged, Step, WorkerStarted
 from core.launch import launch
 from core.run_dir import RunDir, create_run
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 
 ADAPTER = f"{checkpoint.ADAPTER_FOLDER}/adapter_model.safetensors"
 EXACT = (ADAPTER, checkpoint.OPTIMIZER_FILE)

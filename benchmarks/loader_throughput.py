@@ -35,7 +35,8 @@ from core.model.families import QWEN2_VL
 from core.model.load import open_config
 from core.model.processing import Processing, load_processing
 from core.model.vision import Tower
-from core.train.loader import StepPlan, load_steps
+from core.train.loading.loader import load_steps
+from core.train.loading.step_plan import StepPlan
 
 BASE = Path(__file__).parents[1] / "core" / "demo" / "base"
 PHOTO = (4032, 3024)

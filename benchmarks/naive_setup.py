@@ -23,7 +23,7 @@ from core.model.presets import preset_config
 from core.model.vision import Tower
 from core.planning import PHONE_PHOTO, PlanReport, PlanRequest
 from core.profile import GIB
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.setup import Precision, Trainable
 from core.tune.blank import BlankSamples, TextTokens
 from core.tune.cuda_rules import cuda_rules

@@ -32,8 +32,8 @@ from core.config import TrainConfig
 from core.durable import flush
 from core.evaluate.rolling import RollingState
 from core.model.lora import save_adapter, trainable_parameters
-from core.train import checkpoint
-from core.train.checkpoint import TrainerState
+from core.train.checkpoints import checkpoint
+from core.train.checkpoints.checkpoint import TrainerState
 from core.train.optimizer import Named, make_optimizer, save_optimizer
 from core.train.validation import ValidationState
 

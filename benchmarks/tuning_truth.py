@@ -13,7 +13,7 @@ from core.evaluate.generate import SignReader
 from core.hardware.device import Device, open_device
 from core.hardware.out_of_memory import OutOfMemory, attempt
 from core.profile import GIB
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.self_tests import try_fast_paths
 from core.train.setup import Precision, Trainable, build
 from core.train.step import run_step

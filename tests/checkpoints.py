@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from core.evaluate.rolling import RollingState
-from core.train import checkpoint, manifest
-from core.train.checkpoint import TrainerState
+from core.train.checkpoints import checkpoint, manifest
+from core.train.checkpoints.checkpoint import TrainerState
 from core.train.validation import ValidationState
 
 

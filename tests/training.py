@@ -22,7 +22,7 @@ from core.model.load import open_config
 from core.model.processing import Processing, load_processing
 from core.model.step import TensorBatch
 from core.model.vision import Tower
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.self_tests import FastPaths
 from core.train.setup import Precision, Trainable, build
 from core.train.step import StepOutcome, run_step

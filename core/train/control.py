@@ -17,7 +17,7 @@ from core.errors import KocrError, StoppedError
 from core.event_log import EventReader, EventWriter
 from core.events import Log, Request, RequestSeen, State, StateChanged
 from core.run_dir import RunDir
-from core.train.card_watch import CardWatch
+from core.train.cards.watch import CardWatch
 from core.train.signals import StopSignals
 
 _PAUSE_POLL_SECONDS = 0.25

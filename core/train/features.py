@@ -18,7 +18,7 @@ from core.model.families.family import trains_vision
 from core.profile import GIB
 from core.run_dir import home
 from core.train.job import Job
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 
 _FORMAT = 1
 _RESERVE = 2 * GIB

@@ -15,11 +15,11 @@ from core.events import Setup
 from core.hardware.device import open_device, require_device
 from core.profile import GIB, load_profile
 from core.run_dir import RunDir
+from core.train.cards.own import hold_cards
 from core.train.control import Control
 from core.train.crew import Crew
 from core.train.job import Job, open_job
 from core.train.learner import Learner
-from core.train.own_cards import hold_cards
 from core.train.signals import StopSignals
 from core.tune.certificate import Certificate
 

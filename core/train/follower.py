@@ -27,7 +27,7 @@ from core.train.control import Control
 from core.train.crew import STARTED_BY_LEADER, Crew, choose_card, launched
 from core.train.job import open_job
 from core.train.learner import Learner
-from core.train.loader import MicroBatch, Replaced
+from core.train.loading.micro_batch import MicroBatch, Replaced
 from core.train.recovery import in_one_line
 
 LEAVE = "leave"

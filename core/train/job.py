@@ -22,7 +22,7 @@ from core.model.vision import Tower
 from core.profile import Profile
 from core.run_dir import RunDir, home
 from core.train.control import Control
-from core.train.loader import Certified, StepPlan
+from core.train.loading.step_plan import Certified, StepPlan
 from core.train.setup import Precision
 from core.tune.certificate import under
 from core.tune.space import all_weights

@@ -16,12 +16,14 @@ from core.hardware.out_of_memory import OutOfMemory, attempt
 from core.model.families.family import trains_vision
 from core.model.flops import StepFlops
 from core.model.lora import read_adapter, save_adapter
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 from core.train.crew import Crew
 from core.train.features import FeatureWriter, open_features, token_bytes
 from core.train.gate import GradientGate
 from core.train.job import Job
-from core.train.loader import MicroBatch, StepPlan, load_steps
+from core.train.loading.loader import load_steps
+from core.train.loading.micro_batch import MicroBatch
+from core.train.loading.step_plan import StepPlan
 from core.train.optimizer import read_optimizer, save_optimizer
 from core.train.progress import Speed
 from core.train.recovery import Recovery

@@ -10,18 +10,18 @@ from core.evaluate.generate import SignReader
 from core.events import Log, State, TrainingStarted
 from core.hardware.device import Device
 from core.model.lora import read_adapter
-from core.train import checkpoint
-from core.train.checkpoint import Best, TrainerState
+from core.train.checkpoints import checkpoint
+from core.train.checkpoints.checkpoint import Best, TrainerState
+from core.train.checkpoints.saving import Saver
 from core.train.crew import Crew
 from core.train.follower import LEAVE, PASS, STEP, Begin, GoBack, Start, replaced_in
 from core.train.job import Job
 from core.train.learner import Learner
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.numbers import NumberWatch
 from core.train.progress import DoneStep, Progress
 from core.train.recovery import NoMemoryError
 from core.train.resumption import without_scores
-from core.train.saving import Saver
 from core.train.validation import Validator
 from core.tune.certificate import Certificate
 

@@ -14,9 +14,9 @@ from core.hardware.out_of_memory import OutOfMemory, is_out_of_memory
 from core.model.checkpointing import checkpoint_layers
 from core.model.families.family import trains_vision
 from core.profile import GIB
-from core.train.checkpoint import Savings
+from core.train.checkpoints.checkpoint import Savings
 from core.train.job import Job
-from core.train.loader import StepPlan
+from core.train.loading.step_plan import StepPlan
 from core.train.setup import Trainable
 
 # Others on the card come and go: half a minute in all.

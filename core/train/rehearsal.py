@@ -4,7 +4,7 @@ from functools import partial
 
 from core.hardware.out_of_memory import OutOfMemory, attempt
 from core.train.job import Job
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.recovery import Recovery
 from core.train.setup import Trainable
 from core.tune.worst_case import find_extremes, worst_photo, worst_samples

@@ -23,7 +23,7 @@ from core.events import Differed, Difference, Log, ResumeRefused, Setup
 from core.hardware.nvml import auto_card
 from core.model.identity import model_identity
 from core.profile import Profile
-from core.train.checkpoint import TrainerState
+from core.train.checkpoints.checkpoint import TrainerState
 from core.train.job import Job
 
 _LIBRARIES = (

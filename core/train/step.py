@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core.hardware.device import Mark
 from core.model.flops import Work
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.optimizer import update
 from core.train.setup import Trainable
 

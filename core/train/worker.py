@@ -26,10 +26,10 @@ from core.hardware.nvml import Card, auto_card, visible_cards
 from core.launch import TUNE_ONLY, busy_message, report_ready
 from core.profile import GIB, Profile, held_to_card, load_profile
 from core.run_dir import RunDir
-from core.train.card_check import check_cards, failed_before
-from core.train.card_watch import CardWatch
+from core.train.cards.check import check_cards, failed_before
+from core.train.cards.own import hold_cards, refuse_lost
+from core.train.cards.watch import CardWatch
 from core.train.control import AbortedError, Control, Heartbeat
-from core.train.own_cards import hold_cards, refuse_lost
 from core.train.run_folder_watch import RunFolderWatch
 from core.train.signals import LEFT_AT_ONCE, StopSignals
 from core.visible_text import visible
@@ -152,7 +152,7 @@ def _run_phases(
         import torch
 
         from core.hardware.device import open_device, require_device
-        from core.train.checkpoint import runs_smaller
+        from core.train.checkpoints.checkpoint import runs_smaller
         from core.train.crew import choose_card, lead
         from core.train.job import open_job
         from core.train.loop import train

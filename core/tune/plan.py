@@ -16,7 +16,7 @@ from core.data.collate import collate_prompts
 from core.data.samples import Sample
 from core.model.step import compute_dtype, mixed
 from core.model.vision import Tower
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.setup import Precision
 from core.train.step import run_step
 from core.tune.cuda_rules import cuda_rules

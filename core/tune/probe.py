@@ -24,7 +24,7 @@ from core.model.lora import save_adapter
 from core.model.processing import load_processing
 from core.model.vision import Tower
 from core.profile import Profile
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.optimizer import save_optimizer
 from core.train.self_tests import try_fast_paths
 from core.train.setup import Precision, Trainable, build

@@ -13,7 +13,7 @@ from core import lock
 from core.events import CardTrouble, CheckpointSaved, Finished, Log, Step, TrainingStarted
 from core.run_dir import RunDir
 from core.run_state import RunWatch
-from core.train.own_cards import CPU_CARD_VARIABLE
+from core.train.cards.own import CPU_CARD_VARIABLE
 
 pytestmark = pytest.mark.e2e
 UUID = "GPU-4090aaaa-0000-0000-0000-000000000001"

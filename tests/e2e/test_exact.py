@@ -22,7 +22,7 @@ from core.event_log import EventReader
 from core.events import Step, TrainingStarted
 from core.run_dir import RunDir
 from core.run_state import watch
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e
 replace = msgspec.structs.replace

@@ -13,7 +13,7 @@ from core.event_log import EventReader
 from core.events import SaveFailed
 from core.run_dir import RunDir, create_run
 from core.run_state import RunWatch
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e
 MIB = 1 << 20

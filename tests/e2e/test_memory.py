@@ -18,7 +18,7 @@ from core.events import RanOutOfMemory
 from core.hardware.device import CPU_TENANTS_VARIABLE
 from core.run_dir import RunDir
 from core.run_state import RunWatch, watch
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e
 TENANT = """

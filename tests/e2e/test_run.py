@@ -17,7 +17,7 @@ from core.events import CheckpointSaved, ProbeFinished
 from core.launch import launch
 from core.run_dir import RunDir, create_run, list_runs
 from core.run_state import RunWatch, watch
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e
 LAST = "checkpoints/step-00000024"

@@ -11,7 +11,7 @@ from signal_cases import DEADLINE_SECONDS, PHASES, SIGNALS, Outcome, Phase, hit,
 from core.errors import UsageError
 from core.launch import launch
 from core.run_state import RunWatch
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e
 # All three in all phases are what benchmarks/signals.py is for: each start costs seconds.

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from core.hardware.nvml import visible_cards
-from core.train import card_trial
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA card")
 WATCHED = """
@@ -16,7 +15,10 @@ import json
 import torch
 from core.errors import GpuLostError
 from core.hardware.nvml import visible_cards
-from core.train.card_watch import CardWatch
+from core.train.cards import trial
+from core.train.cards import trial
+from core.train.cards import trial
+from core.train.cards.watch import CardWatch
 told, why = [], ""
 try:
     with CardWatch(visible_cards()[:1], lambda trouble: told.append(trouble.what), print) as watch:
@@ -44,7 +46,7 @@ def watched(work: str) -> tuple[list[str], str]:
 
 
 def test_a_card_that_works_passes_its_check() -> None:
-    assert card_trial.main(["cuda", "1"]) == 0
+    assert trial.main(["cuda", "1"]) == 0
 
 
 def test_a_card_that_works_is_no_trouble() -> None:

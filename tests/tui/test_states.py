@@ -12,7 +12,7 @@ from tui_troubles import VOIDED, checkpoint_of, newer_event, out_of_memory
 from core.events import Finished, Tuned
 from core.hardware.nvml import Card
 from core.run_dir import RunDir
-from core.train.card_health import xid_end_words
+from core.train.cards.health import xid_end_words
 from kocr_tui.app import ConsoleApp
 
 GIB = 2**30

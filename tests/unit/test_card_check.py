@@ -15,8 +15,9 @@ from core.event_log import EventReader, EventWriter
 from core.events import Finished, Log, TrainingStarted, WorkerStarted
 from core.profile import load_profile
 from core.run_dir import RunDir
-from core.train import card_check, card_trial
-from core.train.card_check import check_cards, failed_before
+from core.train.cards import check as card_check
+from core.train.cards import trial
+from core.train.cards.check import check_cards, failed_before
 from core.train.control import Control
 
 CONFIG = RunConfig(
@@ -106,7 +107,7 @@ def test_a_run_that_was_on_a_card_does_not_go_on_on_the_cpu_by_itself(made: RunD
 
 
 def test_the_cpu_computes_exactly() -> None:
-    card_trial.try_device(torch.device("cpu"))
+    trial.try_device(torch.device("cpu"))
 
 
 def test_one_wrong_number_is_found() -> None:
@@ -114,13 +115,13 @@ def test_one_wrong_number_is_found() -> None:
     almost = torch.zeros(2, 2)
     almost[1, 1] = 2**-20
     with pytest.raises(KocrError, match="1 of 4 numbers of a matrix product are wrong"):
-        card_trial._compare(torch.device("cpu"), "a matrix product", almost, expected)
+        trial._compare(torch.device("cpu"), "a matrix product", almost, expected)
 
 
 def test_a_device_that_is_not_there_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a card")
-    assert card_trial.main(["cuda", "1"]) == 1
+    assert trial.main(["cuda", "1"]) == 1
     [line] = capfd.readouterr().err.splitlines()
     assert line
 
@@ -129,7 +130,7 @@ HOLD = """
 import json
 from core.errors import GpuLostError, UsageError
 from core.profile import load_profile
-from core.train.own_cards import hold_cards
+from core.train.cards.own import hold_cards
 def attempt(processes, profile="a100-40gb"):
     try:
         with hold_cards(load_profile(profile), processes) as cards:

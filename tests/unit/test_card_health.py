@@ -10,7 +10,7 @@ from core.events import CardTrouble
 from core.hardware.nvml import Card, Repair
 from core.hardware.nvml.throttle import HARMFUL
 from core.hardware.nvml.xid import is_fatal
-from core.train.card_health import QUIET_SECONDS, CardHealth
+from core.train.cards.health import QUIET_SECONDS, CardHealth
 
 HOT = "too hot (hardware)"
 L4 = Card(index=1, uuid="GPU-1", name="NVIDIA L4", ecc_errors=3, temperature_c=90)

@@ -9,8 +9,8 @@ from fake_nvml import build, run
 
 from core.errors import GpuLostError, StoppedError
 from core.hardware.cuda_error import is_cuda_error
-from core.train import card_watch
-from core.train.card_watch import CardWatch
+from core.train.cards import watch
+from core.train.cards.watch import CardWatch
 
 UUID = "GPU-4090aaaa-0000-0000-0000-000000000001"
 SECOND = "GPU-a1000000-0000-0000-0000-000000000080"
@@ -19,7 +19,7 @@ import json, os, threading
 from pathlib import Path
 from core.errors import GpuLostError, StoppedError
 from core.hardware.nvml import Monitor, read_card, visible_cards
-from core.train.card_watch import CardWatch
+from core.train.cards.watch import CardWatch
 told, heard = [], threading.Event()
 def tell(trouble):
     told.append([trouble.what, list(trouble.codes)])
@@ -182,7 +182,7 @@ def test_which_errors_are_cudas(error: BaseException | None, is_one: bool) -> No
 def test_an_error_of_cuda_is_a_lost_card_only_where_the_process_cannot_go_on(
     monkeypatch: pytest.MonkeyPatch, lost: bool
 ) -> None:
-    monkeypatch.setattr(card_watch, "context_is_lost", lambda: lost)
+    monkeypatch.setattr(watch, "context_is_lost", lambda: lost)
     words = "CUDA error: an illegal memory access was encountered"
     told: list[object] = []
     expected = GpuLostError if lost else RuntimeError

@@ -9,7 +9,9 @@ from training import Bench
 from core.data.survey import open_rows
 from core.errors import DataGoneError
 from core.events import Setup
-from core.train.loader import Certified, MicroBatch, StepPlan, load_steps
+from core.train.loading.loader import load_steps
+from core.train.loading.micro_batch import MicroBatch
+from core.train.loading.step_plan import Certified, StepPlan
 
 MAX_PIXELS = 40 * 784
 ROWS = [

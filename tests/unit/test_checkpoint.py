@@ -19,8 +19,8 @@ from learners import Signs
 from safetensors.torch import load_file, save_file
 
 from core.errors import KocrError, UnfitError
-from core.train import checkpoint
-from core.train.checkpoint import SaveError
+from core.train.checkpoints import checkpoint
+from core.train.checkpoints.checkpoint import SaveError
 from core.train.learner import Learner
 
 OLDER, NEWER = "step-00000001", "step-00000002"

@@ -18,7 +18,9 @@ from core.model.families import QWEN2_VL
 from core.model.load import open_config
 from core.model.processing import Processing, load_processing
 from core.model.vision import Tower
-from core.train.loader import MicroBatch, StepPlan, load_steps
+from core.train.loading.loader import load_steps
+from core.train.loading.micro_batch import MicroBatch
+from core.train.loading.step_plan import StepPlan
 
 
 @pytest.fixture(scope="module")

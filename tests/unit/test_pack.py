@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data.pack import pack
-from core.train.loader import StepPlan
+from core.train.loading.step_plan import StepPlan
 
 lengths = st.lists(st.integers(1, 500), min_size=1, max_size=40)
 

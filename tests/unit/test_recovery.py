@@ -16,10 +16,11 @@ from core.errors import GpuLostError, KocrError, StoppedError
 from core.evaluate.generate import SignReader
 from core.hardware.device import CPU_TENANTS_VARIABLE, CpuDevice
 from core.run_dir import RunDir
-from core.train import checkpoint, recovery
-from core.train.checkpoint import Savings
+from core.train import recovery
+from core.train.checkpoints import checkpoint
+from core.train.checkpoints.checkpoint import Savings
 from core.train.learner import Learner
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.recovery import NoMemoryError
 from core.train.step import StepOutcome
 

@@ -20,7 +20,7 @@ from core.events import Differed, Log, ResumeRefused
 from core.model.identity import model_identity
 from core.profile import load_profile
 from core.run_dir import RunDir
-from core.train.checkpoint import Best, TrainerState
+from core.train.checkpoints.checkpoint import Best, TrainerState
 from core.train.control import Control
 from core.train.job import Job, open_job
 from core.train.resumption import Resumption, without_scores

@@ -7,8 +7,8 @@ from checkpoints import names, save_some
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.train import checkpoint
-from core.train.retention import Retention
+from core.train.checkpoints import checkpoint
+from core.train.checkpoints.retention import Retention
 
 
 def kept(folder: Path) -> list[int]:

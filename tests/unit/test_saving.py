@@ -20,13 +20,13 @@ from core.evaluate.text import Scores
 from core.event_log import EventWriter
 from core.events import CheckpointSaved, SaveFailed
 from core.run_dir import RunDir
-from core.train import checkpoint, saving
-from core.train.checkpoint import Best
+from core.train.checkpoints import checkpoint, saving
+from core.train.checkpoints.checkpoint import Best
+from core.train.checkpoints.saving import Saver
 from core.train.control import Control
 from core.train.job import Job
 from core.train.learner import Learner
 from core.train.numbers import Numbers
-from core.train.saving import Saver
 
 NOBODY = Scores.of([])
 

@@ -17,8 +17,9 @@ from core.event_log import EventWriter
 from core.events import NotFinite, RolledBack, Step
 from core.hardware.device import CpuDevice
 from core.run_dir import RunDir
-from core.train import checkpoint, learner, loop
-from core.train.checkpoint import TrainerState
+from core.train import learner, loop
+from core.train.checkpoints import checkpoint
+from core.train.checkpoints.checkpoint import TrainerState
 from core.train.control import Control
 from core.train.crew import Crew
 from core.train.job import Job

@@ -12,7 +12,7 @@ from training import Bench, step
 from core.errors import KocrError
 from core.hardware.device import CPU_TENANTS_VARIABLE, CpuDevice
 from core.hardware.out_of_memory import OutOfMemory, attempt
-from core.train.loader import MicroBatch
+from core.train.loading.micro_batch import MicroBatch
 from core.train.recovery import Untouched
 from core.train.setup import Precision, Trainable
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from core.durable import flush, make_folder
 from core.errors import KocrError, UnfitError, first_line
 from core.evaluate.text import Scores
-from core.train import manifest
+from core.train.checkpoints import manifest
 from core.train.numbers import Numbers
 from core.train.validation import ValidationState
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.errors import KocrError
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 
 
 def last_good(folder: Path) -> Path | None:

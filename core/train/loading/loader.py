@@ -1,177 +1,27 @@
 """Packed micro-batches in order, decoded and patched in loader processes."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from core.data.collate import ROW_MULTIPLE, collate
-from core.data.dataset import Numbers, SignRows
-from core.data.feature_store import PhotoKey
-from core.data.order import replacement, step_rows, steps_per_epoch
+from core.data.dataset import SignRows
+from core.data.order import replacement
 from core.data.pack import pack
 from core.data.samples import Sample, SampleEncoder
 from core.data.unusable import UnusableError
 from core.errors import DataGoneError
-from core.events import Setup
-from core.model.processing import Processing
-from core.model.step import TensorBatch
 from core.model.vision import Tower
-from core.train.loader_processes import Arriving, LoaderDiedError
+from core.train.loading.micro_batch import MicroBatch, Replaced
+from core.train.loading.processes import Arriving, LoaderDiedError
+from core.train.loading.step_plan import StepPlan
 
 MOST_REPLACEMENTS = 16
 MOST_DEATHS = 3
 # Micro-batches that each worker loads ahead.
 _PREFETCHED = 4
-
-
-@dataclass(frozen=True)
-class Replaced:
-    """A row that could not be read, and the row taken for it; ``line`` counts from 1."""
-
-    line: int
-    sentence: str
-    taken: int
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """Samples packed into one row, and the rows among them that stand in for others.
-
-    ``photos`` are the keys to cache computed features under, with the image tokens of each. A
-    micro-batch that doesn't count only keeps a process in step with the others.
-    """
-
-    batch: TensorBatch
-    samples: int
-    label_tokens: int
-    photos: tuple[tuple[PhotoKey | None, int], ...] = ()
-    replaced: tuple[Replaced, ...] = ()
-    counts: bool = True
-
-    @classmethod
-    def of(
-        cls,
-        samples: Sequence[Sample],
-        pad_token_id: int,
-        tower: Tower,
-        replaced: tuple[Replaced, ...] = (),
-        fill: int = 0,
-    ) -> "MicroBatch":
-        """The samples packed into one row, padded up to ``fill`` tokens where it's shorter."""
-        tokens = sum(len(sample) for sample in samples)
-        multiple = fill if fill >= tokens else ROW_MULTIPLE
-        computed = [sample for sample in samples if sample.features is None]
-        return cls(
-            batch=TensorBatch.of(collate(list(samples), pad_token_id, multiple), tower),
-            samples=len(samples),
-            label_tokens=sum(sample.label_tokens for sample in samples),
-            photos=tuple((sample.photo, sample.image_tokens) for sample in computed),
-            replaced=replaced,
-        )
-
-    def pin_memory(self) -> "MicroBatch":
-        """Called by torch's DataLoader."""
-        return replace(self, batch=self.batch.pin_memory())
-
-
-@dataclass(frozen=True)
-class Certified:
-    """The largest sample that was proved to fit, in tokens; 0 where that isn't known."""
-
-    image_tokens: int = 0
-    text_tokens: int = 0
-    tokens: int = 0
-
-    @classmethod
-    def of(cls, setup: Setup) -> "Certified":
-        """A setup whose image tokens aren't known was never probed."""
-        if not setup.image_tokens:
-            return cls()
-        return cls(setup.image_tokens, setup.text_tokens, setup.micro_batch_tokens)
-
-    def excess(self, sample: Sample) -> str | None:
-        """In which way a sample is larger than what was proved to fit; None if it isn't."""
-        text_tokens = len(sample) - sample.image_tokens
-        for count, most, kind in (
-            (sample.image_tokens, self.image_tokens, "image tokens"),
-            (text_tokens, self.text_tokens, "text tokens"),
-            (len(sample), self.tokens, "tokens in all"),
-        ):
-            if most and count > most:
-                return f"{count:,} {kind}, more than the {most:,} that were proved to fit"
-        return None
-
-
-@dataclass(frozen=True)
-class StepPlan:
-    """Which rows make up each optimizer step, and how they are packed.
-
-    ``lengths`` (n,) are the tokens that a row counts as: every text as the longest that was
-    certified, so that short ones don't make room for more photos than were proved to fit.
-    ``budget`` is what a micro-batch may hold, and a sample above it is alone in one. Of
-    ``processes`` that train together, ``rank`` takes every ``processes``-th row. A row larger than
-    what is ``certified`` isn't used.
-    """
-
-    seed: int
-    batch: int
-    budget: int
-    lengths: Numbers
-    rank: int = 0
-    processes: int = 1
-    certified: Certified = Certified()
-
-    @classmethod
-    def of(
-        cls,
-        rows: SignRows,
-        processing: Processing,
-        max_pixels: int,
-        *,
-        certified: Certified = Certified(),
-        **settings: int,
-    ) -> "StepPlan":
-        """For rows at a pixel budget; ``settings`` are the other fields."""
-        images = rows.image_tokens(processing.geometry, max_pixels)
-        template = processing.text.token_count("", "")
-        # A byte-level tokenizer makes no more tokens of a text than it has bytes.
-        texts = certified.text_tokens or rows.text_bytes + template
-        return cls(lengths=images + texts, certified=certified, **settings)
-
-    @property
-    def steps_an_epoch(self) -> int:
-        """Optimizer steps an epoch."""
-        return steps_per_epoch(len(self.lengths), self.batch)
-
-    def rows_in(self, step: int) -> int:
-        """Samples of all processes in a step."""
-        return len(step_rows(self.seed, step, len(self.lengths), self.batch))
-
-    def micro_batches(self, step: int) -> tuple[list[list[int]], bool]:
-        """Row indices of each micro-batch of a step, and whether they count.
-
-        At an epoch's end a process may be left without a row; it takes one that doesn't count.
-        """
-        everyone = step_rows(self.seed, step, len(self.lengths), self.batch)
-        rows = everyone[self.rank :: self.processes]
-        counts = len(rows) > 0
-        if not counts:
-            rows = everyone[:1]
-        groups = pack(self.lengths[rows].tolist(), self.budget)
-        return [[int(rows[place]) for place in group] for group in groups], counts
-
-    def counted(self, sample: Sample) -> int:
-        """The tokens that a sample counts as."""
-        return max(len(sample), sample.image_tokens + self.certified.text_tokens)
-
-    def largest_shared(self, step: int) -> int:
-        """Most tokens of a micro-batch of a step that has more than one sample; 0 if none has."""
-        groups, _counts = self.micro_batches(step)
-        shared = [int(self.lengths[group].sum()) for group in groups if len(group) > 1]
-        return max(shared, default=0)
 
 
 @dataclass(frozen=True)

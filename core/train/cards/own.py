@@ -10,7 +10,7 @@ from core.errors import GpuLostError, UsageError
 from core.hardware.nvml import Card, read_card, visible_cards
 from core.profile import Profile
 from core.run_dir import home
-from core.train.card_health import lost_words
+from core.train.cards.health import lost_words
 
 CPU_CARD_VARIABLE = "KOCR_CPU_CARD"
 

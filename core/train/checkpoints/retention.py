@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
 
 _NEWEST = 2
 

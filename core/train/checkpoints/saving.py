@@ -9,12 +9,12 @@ import msgspec
 
 from core.errors import KocrError
 from core.events import CheckpointSaved, SaveFailed
-from core.train import checkpoint, manifest
-from core.train.checkpoint import Best, SaveError, TrainerState
-from core.train.going_back import last_good
+from core.train.checkpoints import checkpoint, manifest
+from core.train.checkpoints.checkpoint import Best, SaveError, TrainerState
+from core.train.checkpoints.going_back import last_good
+from core.train.checkpoints.retention import Retention
 from core.train.job import Job
 from core.train.learner import Learner
-from core.train.retention import Retention
 
 RETRY_SECONDS = 60.0
 _MIB = 1 << 20

@@ -14,10 +14,10 @@ from core.events import Finished, Log, TrainingStarted, WorkerStarted
 from core.hardware.nvml import Card, Monitor
 from core.profile import Profile
 from core.run_dir import RunDir
-from core.train.card_health import name_of, repair_words
+from core.train.cards.health import name_of, repair_words
 from core.train.control import Control
 
-TRIAL = (sys.executable, "-P", "-m", "core.train.card_trial")
+TRIAL = (sys.executable, "-P", "-m", "core.train.cards.trial")
 TRIAL_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 

@@ -10,7 +10,7 @@ from core.errors import GpuLostError, first_line
 from core.events import CardTrouble
 from core.hardware.cuda_error import context_is_lost, is_cuda_error
 from core.hardware.nvml import Card, Monitor
-from core.train.card_health import CardHealth, cuda_words
+from core.train.cards.health import CardHealth, cuda_words
 
 # NVML forgets all but the last of several Xid errors, so they are asked for more often.
 _XID_SECONDS = 0.25

@@ -1,4 +1,4 @@
-"""Whether a device computes, and computes rightly: ``python -m core.train.card_trial DEVICE N``.
+"""Whether a device computes, and computes rightly: ``python -m core.train.cards.trial DEVICE N``.
 
 It tries the first N cards, each in turn; the exit code is 0 or 1, and why is one line.
 """

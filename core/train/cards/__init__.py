@@ -1,0 +1,1 @@
+"""A run's own cards: held, watched, and checked after they failed."""

@@ -1,0 +1,1 @@
+"""Checkpoints: sealed, verified, kept by rule, and saved when it is time."""
