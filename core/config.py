@@ -33,11 +33,15 @@ class ModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Training and validation rows (Qwen2-VL JSONL), and what to do with a bad row."""
+    """Training and validation rows (Qwen2-VL JSONL), and what to do with a bad row.
+
+    A photo that leads out of the folder ``root``, links followed, makes its row a bad one.
+    """
 
     train: Text
     validation: Text
     bad_rows: BadRows = "refuse"
+    root: Text | None = None
 
 
 class DeviceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -155,6 +159,7 @@ def resolve_paths(config: RunConfig, folder: Path) -> RunConfig:
         config.data,
         train=_absolute(folder, config.data.train),
         validation=_absolute(folder, config.data.validation),
+        root=None if config.data.root is None else _absolute(folder, config.data.root),
     )
     model = config.model
     if (folder / Path(model.path).expanduser()).is_dir():

@@ -25,6 +25,7 @@ CONFIG_KEYS: dict[str, str] = {
     "data.train": "",
     "data.validation": "",
     "data.bad_rows": "",
+    "data.root": "",
     "device.profile": "",
     "device.capacity_gib": "",
     "device.processes": differences.PROCESSES,

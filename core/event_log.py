@@ -22,6 +22,7 @@ from core.events import SCHEMA_VERSION, AnyEvent, Event, Log
 
 WHOLE_BYTES = 64 << 20
 KEPT_PROBLEMS = 100
+MOST_LINE_BYTES = 8 << 20
 _BLOCK_BYTES = 1 << 18
 _BASE = rb'"v":\d+,"seq":\d+,"time":[^,]+,'
 _OFTEN = rb'step"|predictions"|scores",' + _BASE + rb'"step":\d+,"scope":"rolling"'
@@ -31,6 +32,7 @@ _STRIDE = 8
 _MOST_WAITING = 10_000
 _RESERVED_BYTES = 64 << 10
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_TOO_LONG = f"a line of over {MOST_LINE_BYTES:,} bytes"
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _HEADER = msgspec.json.Decoder(dict[str, object])
@@ -144,14 +146,15 @@ class EventReader:
     """Replays a run's events and then tails them by offset.
 
     ``problems`` lists the newest KEPT_PROBLEMS lines that could not be read or hold impossible
-    figures, for people to see; ``newer_lines`` counts those that a newer version wrote: of a kind
-    that isn't known, or of a later schema.
+    figures or over MOST_LINE_BYTES, for people to see; ``newer_lines`` counts those that a newer
+    version wrote: of a kind that isn't known, or of a later schema.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
         self._lines = 0
+        self._in_long_line = False
         self.problems: list[str] = []
         self.newer_lines = 0
 
@@ -175,6 +178,7 @@ class EventReader:
             while block := file.read(_BLOCK_BYTES):
                 whole, newline, rest = (rest + block).rpartition(b"\n")
                 self._offset += len(whole) + len(newline)
+                whole, newline, rest = self._without_long_line(whole, newline, rest)
                 newest = stride == 1 or self._offset > end - _BLOCK_BYTES
                 lines = whole.split(b"\n") if newest else self._thin(whole, stride)
                 for line in lines if newline else ():
@@ -184,6 +188,24 @@ class EventReader:
     def poll(self) -> list[AnyEvent]:
         """The events that were written since the last call; empty if there are none."""
         return list(self.read())
+
+    def _without_long_line(
+        self, whole: bytes, newline: bytes, rest: bytes
+    ) -> tuple[bytes, bytes, bytes]:
+        """The same but for the parts of a line of over MOST_LINE_BYTES, reported once it ended.
+
+        Kept, its parts would be copied at every block and read again at every call.
+        """
+        if self._in_long_line and newline:
+            self._in_long_line = False
+            self._lines += 1
+            self._report(_TOO_LONG)
+            _long, newline, whole = whole.partition(b"\n")
+        if self._in_long_line or len(rest) > MOST_LINE_BYTES:
+            self._in_long_line = True
+            self._offset += len(rest)
+            rest = b""
+        return whole, newline, rest
 
     def _thin(self, lines: bytes, stride: int) -> Iterator[bytes]:
         """About every ``stride``-th line, and all of the kinds that aren't told often."""
@@ -200,6 +222,9 @@ class EventReader:
 
     def _parse(self, line: bytes) -> AnyEvent | None:
         self._lines += 1
+        if len(line) > MOST_LINE_BYTES:
+            self._report(_TOO_LONG)
+            return None
         try:
             event = _DECODER.decode(line)
         except _UNREADABLE as error:

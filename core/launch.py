@@ -187,8 +187,9 @@ def run_told(
         if code == 0:
             return
         errors.seek(0)
-        lines = errors.read().decode("utf-8", errors="replace").strip().splitlines()
-    reason = lines[-1] if lines else f"{called} ended with code {code} and no word"
+        told = errors.read().decode("utf-8", errors="replace").strip()
+    # Not splitlines: a name in the line may hold what that takes for another end of line.
+    reason = told.rsplit("\n", maxsplit=1)[-1] or f"{called} ended with code {code} and no word"
     raise (UsageError if code == UsageError.exit_code else KocrError)(reason)
 
 

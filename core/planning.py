@@ -18,7 +18,8 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     ``model`` is a published architecture (case ignored), a folder or a hub id. Where ``weights``
     or ``checkpointing`` are empty, all that the card can do are planned. Without a data set
-    (``train`` and ``validation``, paths of JSONL) the largest ``photo`` is width and height in
+    (``train`` and ``validation``, paths of JSONL, whose photos may not lead out of the folder
+    ``root`` where one is given) the largest ``photo`` is width and height in
     pixels, and ``text_tokens`` what prompt and answer have at most. ``rows`` is for hours an epoch
     where there is no data set. Of the goals at most one is given: a fixed ``max_pixels``, the
     largest budget that ends an epoch in ``hours``, or the ``fastest`` setup; the default is the
@@ -34,6 +35,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     checkpointing: tuple[Checkpointing, ...] = ()
     train: str | None = None
     validation: str | None = None
+    root: Text | None = None
     photo: tuple[Count, Count] = PHONE_PHOTO
     text_tokens: Count = 64
     rows: Count | None = None

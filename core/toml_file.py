@@ -1,6 +1,7 @@
 """TOML files read into frozen msgspec structs, with errors that name the file and the key."""
 
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +55,10 @@ def explain(error: msgspec.ValidationError) -> str:
 def read(path: Path, kind: type[Struct]) -> Struct:
     """Reads ``path`` as TOML into ``kind``; raises UsageError when that can't be done."""
     try:
+        mode = path.stat().st_mode
+        # A device or a pipe would be read for ever.
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UsageError(f"{path}: not a file")
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None

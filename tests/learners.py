@@ -52,7 +52,14 @@ class Signs:
     def free(self) -> None:
         self.tenants.unlink(missing_ok=True)
 
-    def job(self, *, dtype: str = "fp32", dropout: float = 0.0, **train: Any) -> Job:
+    def job(
+        self,
+        *,
+        dtype: str = "fp32",
+        dropout: float = 0.0,
+        data: dict[str, Any] | None = None,
+        **train: Any,
+    ) -> Job:
         settings = {"batch": 6, "epochs": 1, "checkpointing": "none", "loader_workers": 0}
         config = RunConfig(
             name="signs",
@@ -60,6 +67,7 @@ class Signs:
             data=DataConfig(
                 train=str(self.home / "signs" / "train.jsonl"),
                 validation=str(self.home / "signs" / "validation.jsonl"),
+                **(data or {}),
             ),
             device=DeviceConfig(profile="cpu"),
             lora=LoraConfig(rank=4, dropout=dropout),

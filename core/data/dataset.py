@@ -51,7 +51,8 @@ class SignRows:
 
     ``lines`` (n,) line numbers from 1; ``offsets``, ``lengths`` (n,) bytes of each line in the
     file and ``checksums`` (n,) its CRC-32; ``sizes`` (n, 2) upright width and height in pixels;
-    ``text_bytes`` (n,) of prompt and answer in UTF-8; ``photos`` (n,) absolute paths.
+    ``text_bytes`` (n,) of prompt and answer in UTF-8; ``photos`` (n,) absolute paths, none of which
+    may lead out of ``root`` (a real path) where there is one.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class SignRows:
     text_bytes: Numbers
     photos: TextArray
     set_aside: tuple[SetAside, ...]
+    root: str | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -83,7 +85,7 @@ class SignRows:
         if zlib.crc32(line) != self.checksums[index]:
             raise UnusableError("row-changed", "the row was changed since the file was opened")
         row = parse_row(line)
-        return Row(self.photos[index], row.prompt, row.answer, row.metadata)
+        return Row(self.photos[index], row.prompt, row.answer, row.metadata, self.root)
 
     def size(self, index: int) -> tuple[int, int]:
         """Upright width and height in pixels of the photo at ``index``."""

@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from core.data.boundary import refuse_outside
 from core.data.unusable import UnusableError
 from core.errors import first_line
 
@@ -73,15 +74,18 @@ def upright_size(path: str | os.PathLike[str]) -> Size:
 
 
 def read_photo(
-    path: str | os.PathLike[str], fit: Fit | None = None, resample: Resample = pillow_bicubic
+    path: str | os.PathLike[str],
+    fit: Fit | None = None,
+    resample: Resample = pillow_bicubic,
+    root: str | None = None,
 ) -> Image.Image:
     """The decoded photo: upright, sRGB, transparency laid over white, 16 bits scaled to 8.
 
     ``fit`` tells the wanted upright width and height from the photo's own, and ``resample``
     brings it there, once. Raises UnusableError if the file is not a photo that can be decoded
-    whole.
+    whole, or leads out of ``root`` (a real path).
     """
-    with open_photo(path) as image:
+    with open_photo(path, root) as image:
         turn = orientation(image)
         target = image.size
         if fit is not None:
@@ -96,9 +100,12 @@ def read_photo(
 
 
 @contextmanager
-def open_photo(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
-    """The photo with its header read; raises UnusableError if it can't be opened."""
-    with _open_regular(path) as file, _decoding():
+def open_photo(path: str | os.PathLike[str], root: str | None = None) -> Iterator[Image.Image]:
+    """The photo with its header read.
+
+    Raises UnusableError if it can't be opened, or leads out of ``root`` (a real path).
+    """
+    with open_file(path, root) as file, _decoding():
         try:
             image = Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
@@ -145,7 +152,9 @@ def profile_name(profile: bytes) -> str:
 
 
 @contextmanager
-def _open_regular(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+def open_file(path: str | os.PathLike[str], root: str | None = None) -> Iterator[io.BufferedReader]:
+    """A photo's file, opened to read its bytes; raises UnusableError as ``open_photo`` does."""
+    refuse_outside(path, root)
     try:
         # Not blocking: a named pipe called .jpg must not hold the loader for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -159,6 +168,8 @@ def _open_regular(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
         os.close(descriptor)
         raise UnusableError("not-a-file", "not a regular file")
     with os.fdopen(descriptor, "rb") as file:
+        # A folder on the way may have become a link in the moment before it was opened.
+        refuse_outside(f"/proc/self/fd/{descriptor}", root)
         if found.st_size == 0:
             raise UnusableError("empty-file", "the file is empty")
         yield file

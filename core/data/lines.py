@@ -16,6 +16,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
     if the file can't be read.
     """
     try:
+        # A device or a pipe in a data set's folder would be read for ever.
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path}: not a file; give the path of a JSONL file")
         with path.open("rb") as file:
             yield from _lines(file)
     except FileNotFoundError:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from core.data.images import open_photo, orientation, profile_name, upright
+from core.data.images import open_file, open_photo, orientation, profile_name, upright
 from core.data.parallel import each_in_processes
 from core.data.photo_cache import Identity, PhotoCache
 from core.data.tokens import MAX_ASPECT_RATIO
@@ -20,7 +20,9 @@ from core.data.unusable import Reason, UnusableError
 Depth = Literal["header", "whole"]
 Progress = Callable[[int, int], None]
 # Reasons that may be gone the next time, although the file is the same.
-PASSING: frozenset[Reason | None] = frozenset({"no-such-file", "not-a-file", "unreadable-file"})
+PASSING: frozenset[Reason | None] = frozenset(
+    {"no-such-file", "not-a-file", "unreadable-file", "outside-root"}
+)
 _HASH_EDGE = 8
 _FEW = 200
 
@@ -48,6 +50,9 @@ class PhotoFacts(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     sentence: str = ""
 
 
+Scan = Callable[[str], PhotoFacts]
+
+
 class PhotoBook:
     """Facts of photo files; what was read once is read again only if the file changed."""
 
@@ -56,23 +61,29 @@ class PhotoBook:
         self._workers = workers or os.cpu_count() or 1
 
     def facts(
-        self, paths: Sequence[str], depth: Depth, tell: Progress | None = None
+        self,
+        paths: Sequence[str],
+        depth: Depth,
+        tell: Progress | None = None,
+        root: str | None = None,
     ) -> list[PhotoFacts]:
         """The facts of every path, in order; ``tell`` hears (done, total) now and then.
 
-        Nothing is raised for a file that can't be used: its facts give the reason.
+        Nothing is raised for a file that can't be used: its facts give the reason. One that leads
+        out of ``root`` (a real path) by now isn't opened.
         """
+        scan = partial(_scan, depth, root)
         found: dict[str, PhotoFacts] = {}
         unknown: list[tuple[str, Identity]] = []
         for path in dict.fromkeys(paths):
             identity = identify(path)
             if identity is None:
-                found[path] = _scan(depth, path)
+                found[path] = scan(path)
             elif (kept := self._kept(path, identity, depth)) is not None:
                 found[path] = kept
             else:
                 unknown.append((path, identity))
-        self._read_unknown(unknown, depth, found, tell)
+        self._read_unknown(unknown, scan, found, tell)
         return [found[path] for path in paths]
 
     def _kept(self, path: str, identity: Identity, depth: Depth) -> PhotoFacts | None:
@@ -82,13 +93,13 @@ class PhotoBook:
     def _read_unknown(
         self,
         unknown: list[tuple[str, Identity]],
-        depth: Depth,
+        scan: Scan,
         found: dict[str, PhotoFacts],
         tell: Progress | None,
     ) -> None:
         total = len(found) + len(unknown)
         for (path, identity), facts in zip(
-            unknown, self._scans([path for path, _ in unknown], depth), strict=True
+            unknown, self._scans([path for path, _ in unknown], scan), strict=True
         ):
             found[path] = facts
             if facts.reason not in PASSING:
@@ -99,10 +110,10 @@ class PhotoBook:
         if tell is not None:
             tell(total, total)
 
-    def _scans(self, paths: list[str], depth: Depth) -> Iterable[PhotoFacts]:
+    def _scans(self, paths: list[str], scan: Scan) -> Iterable[PhotoFacts]:
         if len(paths) < _FEW or self._workers == 1:
-            return map(partial(_scan, depth), paths)
-        return each_in_processes(partial(_scan, depth), paths, _crashed, self._workers)
+            return map(scan, paths)
+        return each_in_processes(scan, paths, _crashed, self._workers)
 
 
 def identify(path: str) -> Identity | None:
@@ -114,16 +125,16 @@ def identify(path: str) -> Identity | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _scan(depth: Depth, path: str) -> PhotoFacts:
+def _scan(depth: Depth, root: str | None, path: str) -> PhotoFacts:
     """Reads one photo; runs in a process of its own where there are many."""
     try:
-        return _read(depth, path)
+        return _read(depth, root, path)
     except UnusableError as problem:
         return PhotoFacts(depth="whole", reason=problem.reason, sentence=str(problem))
 
 
-def _read(depth: Depth, path: str) -> PhotoFacts:
-    with open_photo(path) as image:
+def _read(depth: Depth, root: str | None, path: str) -> PhotoFacts:
+    with open_photo(path, root) as image:
         width, height = upright(image)
         if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
             raise UnusableError(
@@ -146,7 +157,7 @@ def _read(depth: Depth, path: str) -> PhotoFacts:
         image.seek(0)
         image.load()
         phash = perceptual_hash(image)
-    with open(path, "rb") as file:
+    with open_file(path, root) as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return msgspec.structs.replace(header, depth="whole", sha256=digest, phash=phash)
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from core.data.boundary import refuse_outside
 from core.data.feature_store import FeatureStore, PhotoKey
 from core.data.images import Resample, read_photo
 from core.data.patches import cut
@@ -68,7 +69,8 @@ class SampleEncoder:
         """The sample of a row, or its prompt alone to generate from.
 
         ``size`` is the upright width and height (pixels) that the memory was planned for. Raises
-        UnusableError if the photo isn't of that size any more, or can't be decoded.
+        UnusableError if the photo isn't of that size any more, can't be decoded, or leads out of
+        the row's root by now.
         """
 
         def fit(width: int, height: int) -> tuple[int, int]:
@@ -79,6 +81,7 @@ class SampleEncoder:
                 )
             return self.geometry.resized(width, height, self.max_pixels)
 
+        refuse_outside(row.image, row.root)
         answer = row.answer if with_answer else None
         key = self.features.key(row.image) if self.features is not None else None
         if self.features is not None and key is not None:
@@ -87,7 +90,7 @@ class SampleEncoder:
             if cached is not None:
                 nothing = np.zeros((0, 3 * self.geometry.patch**2), np.uint8)
                 return self._sample(rows, columns, nothing, row.prompt, answer, features=cached)
-        image = read_photo(row.image, fit, self.resample)
+        image = read_photo(row.image, fit, self.resample, row.root)
         return self._of_image(image, row.prompt, answer, photo=key)
 
     def encode(self, image: Image.Image, prompt: str, answer: str | None) -> Sample:

@@ -2,12 +2,12 @@
 
 import json
 import re
-import unicodedata
 from typing import Any, Literal
 
 import msgspec
 
 from core.data.unusable import UnusableError
+from core.nfc import nfc
 
 MAX_LINE_BYTES = 1_000_000
 MAX_ANSWER = 2_000
@@ -39,12 +39,16 @@ class ChatRow(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One photo by the name in its row, what is asked of it, and the store's name on it (NFC)."""
+    """One photo by the name in its row, what is asked of it, and the store's name on it (NFC).
+
+    ``root`` is the real path of the folder that the photo may not lead out of, if there is one.
+    """
 
     image: str
     prompt: str
     answer: str
     metadata: dict[str, Any] | None = None
+    root: str | None = None
 
 
 _DECODER = msgspec.json.Decoder(ChatRow)
@@ -110,7 +114,7 @@ def check_text(prompt: str, answer: str) -> None:
 
 def clean(text: str) -> str:
     """``text`` in NFC without outer white space."""
-    return unicodedata.normalize("NFC", text).strip()
+    return nfc(text).strip()
 
 
 def decoding_problem(content: bytes, error: Exception) -> UnusableError:

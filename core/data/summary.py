@@ -11,6 +11,7 @@ from core.data.dataset import SignRows
 from core.data.survey import open_rows
 from core.errors import KocrError
 from core.run_dir import home
+from core.visible_text import visible
 
 
 def summary(rows: SignRows) -> dict[str, object]:
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     try:
         rows = open_rows(Path(arguments[0]), "set-aside", home() / "cache", tell)
     except KocrError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return error.exit_code
     Path(arguments[1]).write_text(json.dumps(summary(rows)), encoding="utf-8")
     return 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import numpy as np
 
 from core.config import BadRows
+from core.data.boundary import Boundary
 from core.data.dataset import Numbers, SetAside, SignRows, TextArray
 from core.data.finder import PhotoFinder
 from core.data.lines import numbered_lines
@@ -35,20 +37,27 @@ class _Survey:
 
 
 def open_rows(
-    path: Path, bad_rows: BadRows, cache: Path | None = None, tell: Progress | None = None
+    path: Path,
+    bad_rows: BadRows,
+    cache: Path | None = None,
+    tell: Progress | None = None,
+    *,
+    root: str | None = None,
 ) -> SignRows:
     """The usable rows of a JSONL file of Qwen2-VL chats.
 
     A row that can't be used is refused, with the file, line and reason, or set aside with that
     reason on record. ``cache`` is a folder in which what was read is kept for the next time;
-    ``tell`` hears of photos done and in all. Raises UsageError for a refused row, a missing file,
-    and for no usable row.
+    ``tell`` hears of photos done and in all. A photo that leads out of the folder ``root`` is not
+    opened, now or later. Raises UsageError for a refused row, a missing file, and for no usable
+    row.
     """
-    kept = cache / "rows" / f"{_key(path)}.npz" if cache else None
-    survey = _read(kept, path) if kept else None
+    root = os.path.realpath(root) if root else None
+    kept = cache / "rows" / f"{_key(path, root)}.npz" if cache else None
+    survey = _read(kept, path, root) if kept else None
     if survey is None:
         identity = identify(str(path))
-        survey = _survey(path, PhotoBook(cache / PHOTO_CACHE if cache else None), tell)
+        survey = _survey(path, root, PhotoBook(cache / PHOTO_CACHE if cache else None), tell)
         if kept and identity is not None and _is_lasting(survey.rows):
             _keep(survey, identity, kept)
     rows = survey.rows
@@ -62,12 +71,15 @@ def open_rows(
 
 
 def _is_lasting(rows: SignRows) -> bool:
-    """A missing photo is noticed when it comes; one that may not be read today is not."""
-    return all(bad.reason != "unreadable-file" for bad in rows.set_aside)
+    """A missing photo is noticed when it comes; one that may not be read today is not.
+
+    Nor is a link that led out of the root and is mended.
+    """
+    return all(bad.reason not in ("unreadable-file", "outside-root") for bad in rows.set_aside)
 
 
-def _survey(path: Path, book: PhotoBook, tell: Progress | None) -> _Survey:
-    finder = PhotoFinder(path.parent)
+def _survey(path: Path, root: str | None, book: PhotoBook, tell: Progress | None) -> _Survey:
+    finder = PhotoFinder(path.parent, root)
     set_aside: list[SetAside] = []
     table: list[int] = []
     paths: list[str] = []
@@ -80,7 +92,7 @@ def _survey(path: Path, book: PhotoBook, tell: Progress | None) -> _Survey:
             continue
         text_bytes = len((row.prompt + row.answer).encode())
         table += (number, offset, len(line), zlib.crc32(line), text_bytes)
-    facts = book.facts(paths, "header", tell)
+    facts = book.facts(paths, "header", tell, root)
     rows = np.array(table, dtype=np.int64).reshape(-1, _COLUMNS)
     for number, photo, fact in zip(rows[:, 0].tolist(), paths, facts, strict=True):
         if fact.reason is not None:
@@ -100,6 +112,7 @@ def _survey(path: Path, book: PhotoBook, tell: Progress | None) -> _Survey:
             text_bytes=kept[:, 4],
             photos=TextArray.of([photo for photo, use in zip(paths, usable, strict=True) if use]),
             set_aside=tuple(sorted(set_aside, key=lambda bad: bad.line)),
+            root=root,
         ),
         looked_at=TextArray.of(distinct),
         identities=_identities(distinct),
@@ -111,8 +124,10 @@ def _identities(paths: list[str]) -> Numbers:
     return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def _key(path: Path) -> str:
-    return hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+def _key(path: Path, root: str | None) -> str:
+    """A survey with a root is not one for another, or for none; no path holds a NUL."""
+    asked = str(path.absolute()) if root is None else f"{path.absolute()}\0{root}"
+    return hashlib.sha256(asked.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _keep(survey: _Survey, identity: Identity, file: Path) -> None:
@@ -143,7 +158,7 @@ def _keep(survey: _Survey, identity: Identity, file: Path) -> None:
             beside.unlink()
 
 
-def _read(file: Path, path: Path) -> _Survey | None:
+def _read(file: Path, path: Path, root: str | None) -> _Survey | None:
     """What was kept of this file, if neither it nor any of its photos has changed since."""
     identity = identify(str(path))
     if identity is None or not file.exists():
@@ -152,14 +167,16 @@ def _read(file: Path, path: Path) -> _Survey | None:
         with np.load(file, allow_pickle=False) as arrays:
             if arrays["version"] != _VERSION or tuple(arrays["identity"].tolist()) != identity:
                 return None
-            survey = _from_arrays(dict(arrays), path)
+            survey = _from_arrays(dict(arrays), path, root)
     except (OSError, ValueError, KeyError, EOFError, msgspec.DecodeError, zlib.error):
         return None
     photos = [survey.looked_at[index] for index in range(len(survey.looked_at))]
+    if root is not None and not all(map(Boundary(root).holds, photos)):
+        return None
     return survey if np.array_equal(_identities(photos), survey.identities) else None
 
 
-def _from_arrays(arrays: dict[str, Numbers], path: Path) -> _Survey:
+def _from_arrays(arrays: dict[str, Numbers], path: Path, root: str | None) -> _Survey:
     table = arrays["table"]
     set_aside = msgspec.msgpack.decode(arrays["set_aside"].tobytes(), type=tuple[SetAside, ...])
     rows = SignRows(
@@ -172,6 +189,7 @@ def _from_arrays(arrays: dict[str, Numbers], path: Path) -> _Survey:
         sizes=arrays["sizes"],
         photos=TextArray(arrays["photos"].view(np.uint8), arrays["photo_ends"]),
         set_aside=set_aside,
+        root=root,
     )
     looked_at = TextArray(arrays["looked_at"].view(np.uint8), arrays["looked_at_ends"])
     return _Survey(rows, looked_at, arrays["identities"])

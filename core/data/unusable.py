@@ -11,6 +11,7 @@ Reason = Literal[
     "wrong-turns",
     "wrong-image-count",
     "path-refused",
+    "outside-root",
     "empty-answer",
     "answer-too-long",
     "prompt-too-long",

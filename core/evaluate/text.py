@@ -2,11 +2,12 @@
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Self
 
 import msgspec
+
+from core.nfc import nfc
 
 SIMILAR = 80.0
 Z_95 = 1.959964
@@ -77,7 +78,7 @@ def extract_answer(reply: str) -> str:
 
 def normalize(text: str) -> str:
     """``text`` in NFC and lower case, with only Hangul syllables, a-z and 0-9 kept."""
-    return _DROPPED.sub("", unicodedata.normalize("NFC", text).lower())
+    return _DROPPED.sub("", nfc(text).lower())
 
 
 def similarity(a: str, b: str) -> float:
@@ -134,4 +135,4 @@ def wilson(successes: int, n: int, z: float = Z_95) -> tuple[float, float]:
 
 
 def _same(a: str, b: str) -> bool:
-    return unicodedata.normalize("NFC", a).strip() == unicodedata.normalize("NFC", b).strip()
+    return nfc(a).strip() == nfc(b).strip()

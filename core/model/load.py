@@ -13,6 +13,7 @@ from huggingface_hub import errors as hub
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText, BitsAndBytesConfig
+from transformers.utils import find_adapter_config_file
 
 from core.config import ModelConfig
 from core.errors import KocrError, UsageError, first_line
@@ -30,7 +31,7 @@ _NF4_BYTES = 0.5 + 0.127 / 8
 def open_config(model: ModelConfig) -> tuple[Any, Family]:
     """The model's transformers config and its family.
 
-    Raises UsageError if it can't be had, or is of an unknown family.
+    Raises UsageError if it can't be had, is of an unknown family, or comes with an adapter.
     """
     try:
         config = AutoConfig.from_pretrained(
@@ -38,6 +39,11 @@ def open_config(model: ModelConfig) -> tuple[Any, Family]:
         )
     except (OSError, ValueError) as error:
         raise UsageError(f"{model.path}: can't read the model's config: {_why(error)}") from error
+    if find_adapter_config_file(model.path, revision=model.revision) is not None:
+        raise UsageError(
+            f"{model.path}: an adapter (adapter_config.json) is with it, which transformers would "
+            "put into the model; take the base model alone"
+        )
     return config, family_of(config.model_type, model.path)
 
 

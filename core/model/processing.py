@@ -27,16 +27,34 @@ class ChatText:
         self._prompts: dict[str, tuple[list[int], list[int]]] = {}
 
     def prompt_ids(self, prompt: str) -> tuple[list[int], list[int]]:
-        """Token ids before and after the image; prompts repeat, so they are remembered."""
+        """Token ids before and after the image; prompts repeat, so they are remembered.
+
+        Raises UsageError for a chat template that can't be used.
+        """
         if prompt not in self._prompts:
-            content = [{"type": "image"}, {"type": "text", "text": prompt}]
-            text = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-            )
-            ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+            ids = self.tokenizer(self._chat(prompt), add_special_tokens=False)["input_ids"]
+            if ids.count(self._image_token_id) != 1:
+                raise self._no_template("it makes no place for one photo")
             place = ids.index(self._image_token_id)
             self._prompts[prompt] = ids[:place], ids[place + 1 :]
         return self._prompts[prompt]
+
+    def _chat(self, prompt: str) -> str:
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+            )
+        # A template is a program of the model's own, run in a sandbox: it can raise anything.
+        except Exception as error:
+            raise self._no_template(first_line(error)) from error
+        return text
+
+    def _no_template(self, why: str) -> UsageError:
+        return UsageError(
+            f"{self.tokenizer.name_or_path}: the chat template can't be used: {why}; "
+            "take an Instruct model as it was published"
+        )
 
     def token_count(self, prompt: str, answer: str) -> int:
         """Text tokens of a chat, the photo's not counted."""
@@ -87,7 +105,7 @@ class Processing:
 
 
 def load_processing(model: ModelConfig, family: Family) -> Processing:
-    """Loads tokenizer and image processor; raises UsageError if a file of theirs is missing."""
+    """Loads tokenizer and image processor; raises UsageError if they are missing or of no use."""
     try:
         tokenizer, image_processor = (
             kind.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
@@ -99,8 +117,10 @@ def load_processing(model: ModelConfig, family: Family) -> Processing:
         ) from error
     if not tokenizer.chat_template:
         raise UsageError(f"{model.path}: no chat template; take an Instruct model")
+    text = ChatText(tokenizer, family)
+    text.prompt_ids("")
     return Processing(
-        text=ChatText(tokenizer, family),
+        text=text,
         geometry=PixelGeometry(
             patch=image_processor.patch_size,
             merge=image_processor.merge_size,

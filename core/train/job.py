@@ -106,10 +106,10 @@ def open_job(
     """Opens model files and data; rows set aside are told one by one."""
     config, family, tower = _open_model(run, config, profile, events)
     processing = load_processing(config.model, family)
-    opening = _Opening(events, control)
+    opening, data = _Opening(events, control), config.data
     train, validation = (
-        open_rows(Path(path), config.data.bad_rows, home() / "cache", opening.tell)
-        for path in (config.data.train, config.data.validation)
+        open_rows(Path(path), data.bad_rows, home() / "cache", opening.tell, root=data.root)
+        for path in (data.train, data.validation)
     )
     job = Job(run, config, profile, events, control, family, processing, tower, train, validation)
     job.told.update(_told(run))

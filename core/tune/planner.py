@@ -29,6 +29,7 @@ from core.tune.fake_model import Architecture
 from core.tune.plan_report import FASTEST_TOKENS, goal_of, largest_photo, pick, report_of
 from core.tune.questions import Ground, forecasts
 from core.tune.space import ALL_CHECKPOINTING, all_weights, space
+from core.visible_text import visible
 
 # Text of a chat beside prompt and answer: the template's own words.
 _TEMPLATE_TOKENS = 32
@@ -114,6 +115,7 @@ def _rows(request: PlanRequest, tell: Tell) -> tuple[SignRows, ...]:
             "set-aside",
             home() / "cache",
             lambda done, total: tell(done, total, "photos"),
+            root=request.root,
         )
         for path in paths
     )
@@ -166,7 +168,7 @@ def main(arguments: list[str]) -> int:
         request = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=PlanRequest)
         report = plan(request, tell)
     except KocrError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return error.exit_code
     Path(arguments[1]).write_bytes(msgspec.json.encode(report))
     return 0

@@ -8,6 +8,7 @@ from core.data.audit.audit import audit
 from core.data.photos import PhotoBook
 from core.data.survey import PHOTO_CACHE
 from core.run_dir import home
+from kocr_tui.options.run_config import refuse_no_root
 from kocr_tui.plain import report
 from kocr_tui.plain.check_report import lines
 from kocr_tui.plain.progress import progress_line
@@ -16,6 +17,8 @@ from kocr_tui.strings import say
 
 def run(options: argparse.Namespace) -> int:
     """Audits and returns 1 if something is wrong with the data."""
+    root = str(Path(options.root).expanduser()) if options.root is not None else None
+    refuse_no_root(root)
     book = PhotoBook(home() / "cache" / PHOTO_CACHE)
     try:
         with progress_line(say("check.progress")) as tell:
@@ -26,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
                 model=options.model,
                 family=options.family,
                 tell=tell,
+                root=root,
             )
     except KeyboardInterrupt:
         print(f"kocr-tui: {say('check.interrupted')}", file=sys.stderr)

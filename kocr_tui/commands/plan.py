@@ -13,7 +13,7 @@ from core.errors import UsageError
 from core.planning import PlanRequest
 from core.profile import load_profile
 from kocr_tui import format as fmt
-from kocr_tui.options.run_config import refuse_no_model, refuse_no_rows
+from kocr_tui.options.run_config import refuse_no_model, refuse_no_root, refuse_no_rows
 from kocr_tui.plain import report
 from kocr_tui.plain.plan_report import lines
 from kocr_tui.strings import say
@@ -67,10 +67,11 @@ def _model(name: str) -> str:
 
 
 def _data(options: argparse.Namespace) -> dict[str, str]:
-    """The files of rows by side, absolute; a folder has them by name."""
+    """The files of rows by side, and the root, absolute; a folder has the rows by name."""
     if options.data is None:
-        if options.validation is not None:
-            raise UsageError("--validation needs --data DIR|JSONL beside it")
+        for name in ("validation", "root"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name} needs --data DIR|JSONL beside it")
         if options.hours is not None and options.rows is None:
             raise UsageError("--hours needs to know an epoch's rows: give --data, or --rows N")
         return {}
@@ -87,7 +88,10 @@ def _data(options: argparse.Namespace) -> dict[str, str]:
         found["validation"] = Path(options.validation).expanduser()
     for path in found.values():
         refuse_no_rows(path)
-    return {side: str(path.resolve()) for side, path in found.items()}
+    if options.root is not None:
+        found["root"] = Path(options.root).expanduser()
+        refuse_no_root(str(found["root"]))
+    return {name: str(path.resolve()) for name, path in found.items()}
 
 
 @contextmanager

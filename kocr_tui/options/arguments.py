@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from core.differences import NAMES
 from kocr_tui.options.option_types import count, layers, listed, one_of, photo_size, port
-from kocr_tui.options.run_options import add_card, add_goals, add_run_options, add_why
+from kocr_tui.options.run_options import add_card, add_goals, add_root, add_run_options, add_why
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["_Parser"]
@@ -121,6 +121,7 @@ def _add_plan(commands: "Commands", common: _Parser) -> None:
     _add_setups(parser)
     parser.add_argument("--data", metavar="DIR|JSONL", help="data set folder, or training rows")
     parser.add_argument("--validation", metavar="JSONL", help="validation rows, with --data")
+    add_root(parser)
     parser.add_argument(
         "--photo", metavar="WxH", type=photo_size, help="largest photo without data (4032x3024)"
     )
@@ -213,6 +214,7 @@ def _add_check(commands: "Commands", common: _Parser) -> None:
     )
     parser.add_argument("data", metavar="DATA", help="data set folder, or a JSONL file")
     parser.add_argument("validation", metavar="JSONL", nargs="?", help="validation rows")
+    add_root(parser)
     parser.add_argument("--model", metavar="PATH", help="count tokens as this model does")
     parser.add_argument(
         "--family", choices=_FAMILIES, default=_FAMILIES[0], help="how photos are cut without it"

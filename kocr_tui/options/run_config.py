@@ -46,6 +46,7 @@ def refuse_what_is_not_there(config: RunConfig) -> None:
     load_profile(config.device.profile)
     for path in (config.data.train, config.data.validation):
         refuse_no_rows(Path(path))
+    refuse_no_root(config.data.root)
     refuse_no_model(config.model.path)
 
 
@@ -55,6 +56,12 @@ def refuse_no_rows(path: Path) -> None:
         raise UsageError(f"{path}: no such file; give the path of a Qwen2-VL JSONL file")
     if not path.is_file():
         raise UsageError(f"{path}: not a file; give the path of a Qwen2-VL JSONL file")
+
+
+def refuse_no_root(root: str | None) -> None:
+    """Raises UsageError where a data root is named that is no folder."""
+    if root is not None and not Path(root).is_dir():
+        raise UsageError(f"{root}: no such folder; give the folder that the photos are in as root")
 
 
 def refuse_no_model(model: str) -> None:
@@ -82,6 +89,7 @@ def _overrides(options: argparse.Namespace) -> list[tuple[str, str, Any]]:
         "hours": "tune",
         "train": "data",
         "validation": "data",
+        "root": "data",
     }
     given = [
         (section, key, value)

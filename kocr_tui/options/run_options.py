@@ -13,6 +13,15 @@ def add_card(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """The folder that no photo may lead out of."""
+    parser.add_argument(
+        "--root",
+        metavar="DIR",
+        help="folder that no photo may lead out of, by .., an absolute path or a link",
+    )
+
+
 def add_goals(parser: argparse.ArgumentParser) -> None:
     """What tuning is for; at most one of them."""
     goals = parser.add_mutually_exclusive_group()
@@ -40,6 +49,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="PATH", help="model folder or hub id")
     parser.add_argument("--train", metavar="JSONL", help="training rows (Qwen2-VL chats)")
     parser.add_argument("--validation", metavar="JSONL", help="validation rows")
+    add_root(parser)
     add_card(parser)
     parser.add_argument("--rank", type=int, help="LoRA rank")
     parser.add_argument("--targets", help="attention, language, language+merger or all")

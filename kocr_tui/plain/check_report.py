@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from core.data.audit.report import Audit, Budget, Finding, Photos, Spread, WorstRow
 from kocr_tui import format as fmt
@@ -77,8 +78,11 @@ def _findings(audit: Audit) -> Iterator[str]:
         yield f"  ✓ {say('check.clean')}"
     for finding in audit.findings:
         yield from _finding(finding)
+    width = max((len(reason) for reason in audit.set_aside), default=0)
     for reason, count in audit.set_aside.items():
-        yield f"      {count:>9,}  {reason}"
+        row = next(row for row in audit.rows_set_aside if row.reason == reason)
+        example = f"{Path(row.file).name} line {row.line}: {row.sentence}"
+        yield f"{count:>9,}  {reason:<{width}}  {fmt.visible(example)}"
 
 
 def _finding(finding: Finding) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from core.hardware.nvml import visible_cards
+from core.train.cards import trial
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA card")
 WATCHED = """
@@ -15,9 +16,6 @@ import json
 import torch
 from core.errors import GpuLostError
 from core.hardware.nvml import visible_cards
-from core.train.cards import trial
-from core.train.cards import trial
-from core.train.cards import trial
 from core.train.cards.watch import CardWatch
 told, why = [], ""
 try:

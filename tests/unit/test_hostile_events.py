@@ -3,6 +3,7 @@
 import json
 import random
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from core import events
 from core.event_bounds import MOST_COUNT
-from core.event_log import KEPT_PROBLEMS, EventReader
+from core.event_log import KEPT_PROBLEMS, MOST_LINE_BYTES, EventReader
 from core.events import AnyEvent
 from core.run_dir import RunDir
 from core.run_state import watch
@@ -145,6 +146,41 @@ def test_status_of_such_a_run_is_one_safe_line(run: RunDir) -> None:
     watched = watch(run)
     assert_shown_safely(status_line(watched))
     assert_shown_safely(report.as_json(report.status(watched)))
+
+
+def test_fifty_megabytes_without_an_end_of_line_are_passed_over_once(tmp_path: Path) -> None:
+    sound = msgspec.json.encode(next(event for event in samples() if isinstance(event, events.Log)))
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(sound + b"\n" + b'{"kind":"log","message":"' + b"x" * 50_000_000)
+    reader, began = EventReader(path), time.process_time()
+    tracemalloc.start()
+    try:
+        assert len(reader.poll()) == 1
+        assert all(reader.poll() == [] for _ in range(100))
+        most_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 40_000_000
+    with path.open("ab") as file:
+        file.write(b'"}\n' + sound + b"\n")
+    assert len(reader.poll()) == 1
+    assert reader.problems == ["events.jsonl line 2: a line of over 8,388,608 bytes"]
+    assert time.process_time() - began < 10
+    assert len(EventReader(path).poll()) == 2
+
+
+@pytest.mark.parametrize("bytes_more", [-1, 0, 1, 1 << 20, 9 << 20])
+def test_only_a_line_that_is_too_long_is_lost(tmp_path: Path, bytes_more: int) -> None:
+    sound = msgspec.json.encode(next(event for event in samples() if isinstance(event, events.Log)))
+    path = tmp_path / "events.jsonl"
+    long = b" " * (MOST_LINE_BYTES + bytes_more - len(sound)) + sound
+    path.write_bytes(b"\n".join((sound, long, sound, b"", sound, b"{", b"")))
+    reader = EventReader(path)
+    fits = bytes_more <= 0
+    assert len(reader.poll()) == 3 + fits
+    assert [problem.split(":")[0] for problem in reader.problems] == [
+        f"events.jsonl line {line}" for line in ((6,) if fits else (2, 6))
+    ]
 
 
 IMPOSSIBLE = [

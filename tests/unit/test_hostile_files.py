@@ -20,7 +20,7 @@ from core.launch import launch
 from core.model.families import QWEN2_VL
 from core.model.load import load_model, open_config
 from core.model.processing import load_processing
-from core.profile import load_profile
+from core.profile import list_profiles, load_profile
 from core.run_dir import RunDir
 from core.visible_text import MOST_CHARACTERS, is_without_form, visible
 from kocr_tui import cli
@@ -167,6 +167,50 @@ def test_hostile_toml_is_one_line(tmp_path: Path, content: bytes) -> None:
         assert told.startswith(str(file))
         assert len(told) < 2000
     assert sorted(tmp_path.parent.rglob("*")) == before
+
+
+PROFILE = (Path(str(kocr_tui.__file__)).parents[1] / "profiles" / "cpu.toml").read_text()
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    """What lies in a folder by path, with the content of files."""
+    return {str(at): at.read_bytes() if at.is_file() else None for at in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "x/../../y", ".x", "x\\u001b[2J", "x\\n"])
+def test_a_profile_can_not_name_another_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    profiles = tmp_path / "config" / "profiles"
+    profiles.mkdir(parents=True)
+    monkeypatch.setenv("KOCR_CONFIG", str(profiles.parent))
+    monkeypatch.setenv("KOCR_HOME", str(tmp_path / "home"))
+    (profiles / "x.toml").write_text(PROFILE.replace('name = "cpu"', f'name = "{name}"'))
+    before = everything(tmp_path)
+    for given in ("x", str(profiles / "x.toml"), "../../x", "../../x.toml", f"{profiles}/../../x"):
+        refusal(load_profile, given)
+    assert "x.toml: name" in refusal(list_profiles)
+    assert cli.main(["plan", "--profile", "x"]) == cli.main(["plan", "--profile", "../../x"]) == 2
+    assert everything(tmp_path) == before
+
+
+@pytest.mark.parametrize("target", ["secret", "secret.toml", "/dev/zero", "x.toml", "none", "pipe"])
+def test_a_profile_that_is_a_link_shows_nothing_of_what_it_leads_to(
+    tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "secret").write_text("root:x:0:0:hunter2:/root:/bin/sh\n")
+    (tmp_path / "secret.toml").write_text(f'{PROFILE}\npassword = "hunter2"\n')
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "x.toml").symlink_to(tmp_path / target)
+    told = refusal(load_profile, str(tmp_path / "x.toml"))
+    assert told.startswith(str(tmp_path / "x.toml"))
+    assert "hunter2" not in told
+
+
+def test_a_profile_that_links_to_a_sound_one_is_read(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text(PROFILE)
+    (tmp_path / "cpu.toml").symlink_to("kept")
+    assert load_profile(str(tmp_path / "cpu.toml")).name == "cpu"
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", ".x", "a\x1b[2J", "a\n", "", "x" * 65])

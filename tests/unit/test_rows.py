@@ -115,9 +115,9 @@ def headers_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     read = photos._read
 
-    def noted(depth: photos.Depth, path: str) -> photos.PhotoFacts:
+    def noted(depth: photos.Depth, root: str | None, path: str) -> photos.PhotoFacts:
         seen.append(Path(path).name)
-        return read(depth, path)
+        return read(depth, root, path)
 
     monkeypatch.setattr(photos, "_read", noted)
     return seen

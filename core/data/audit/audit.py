@@ -1,5 +1,6 @@
 """The audit itself, from files to findings."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,16 +30,19 @@ def audit(
     model: str | None,
     family: str,
     tell: Progress | None,
+    root: str | None = None,
 ) -> Audit:
     """Decodes every photo of a data set once and looks at every row.
 
-    ``tell`` hears of photos done and in all. Raises UsageError for files that can't be read.
+    ``tell`` hears of photos done and in all; those that lead out of the folder ``root`` aren't
+    opened. Raises UsageError for files that can't be read.
     """
     files = find_files(data, validation)
     geometry = (model_files.geometry_of(model) if model else None) or FAMILIES[family].geometry
-    rows, bad = read_rows(files)
+    root = os.path.realpath(root) if root else None
+    rows, bad = read_rows(files, root)
     inputs = len(rows) + len(bad)
-    found = book.facts([row.photo for row in rows], "whole", tell)
+    found = book.facts([row.photo for row in rows], "whole", tell, root)
     bad += [_bad_photo(row, fact) for row, fact in zip(rows, found, strict=True) if fact.reason]
     good = [pair for pair in zip(rows, found, strict=True) if pair[1].reason is None]
     if inputs != len(good) + len(bad):

@@ -57,12 +57,14 @@ def find_files(data: Path, validation: Path | None) -> list[tuple[Path, bool]]:
     return files
 
 
-def read_rows(files: list[tuple[Path, bool]]) -> tuple[list[AuditRow], list[BadRow]]:
-    """All rows of the files, and those whose texts or photo names are bad."""
+def read_rows(
+    files: list[tuple[Path, bool]], root: str | None
+) -> tuple[list[AuditRow], list[BadRow]]:
+    """All rows of the files, and those whose texts or photo names are bad or lead out of a root."""
     rows: list[AuditRow] = []
     bad: list[BadRow] = []
     for path, validation in files:
-        finder = PhotoFinder(path.parent)
+        finder = PhotoFinder(path.parent, root)
         for number, _offset, line in numbered_lines(path):
             try:
                 row = parse_row(line)
