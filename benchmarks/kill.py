@@ -25,7 +25,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import kill_runs
 import psutil
@@ -50,7 +49,8 @@ _PATIENCE_SECONDS = 300.0
 class Campaign:
     """Kills that are left to do, and what they showed.
 
-    ``references`` are the undisturbed runs by processes; ``new_run`` makes another with so many.
+    ``references`` are the undisturbed runs by processes; ``new_run`` makes another with so many;
+    ``keep`` hears of what is known after every run.
     """
 
     def __init__(
@@ -59,8 +59,10 @@ class Campaign:
         new_run: Callable[[int], RunDir],
         kills: int,
         seed: int,
+        keep: Callable[[Findings], object] = print,
     ) -> None:
         self.found = Findings()
+        self._keep = keep
         self._references = references
         self._new_run = new_run
         self._kills = kills
@@ -162,7 +164,7 @@ class Campaign:
         with self._lock:
             for name, value in vars(mine).items():
                 setattr(self.found, name, getattr(self.found, name) + value)
-            print(f"{self.found.kills} kills, {self.found.completed} runs ended", file=sys.stderr)
+            self._keep(self.found)
 
 
 def _follower(leader: int) -> int:
@@ -208,20 +210,26 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kill-") as folder:
         undisturbed = Undisturbed(Path(folder))
         references = undisturbed.references
-        killing = Campaign(references, undisturbed.new_run, options.kills, options.seed)
-        found = killing.run(options.parallel)
-    result: dict[str, Any] = {
-        "machine": machine("torch", "transformers", "peft"),
-        "seed": options.seed,
-        "parallel": options.parallel,
-        "seconds": time.monotonic() - begun,
-        "undisturbed_seconds": {str(n): one.seconds for n, one in references.items()},
-        "steps_known": {str(n): len(one.contents) for n, one in references.items()},
-        **found.plain(),
-    }
-    print(json.dumps(result, indent=2, ensure_ascii=False))
-    if options.out is not None:
-        options.out.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
+
+        def keep(found: Findings) -> None:
+            """A campaign of hours that is cut off has figures all the same."""
+            print(f"{found.kills} kills, {found.completed} runs ended", file=sys.stderr, flush=True)
+            result = {
+                "machine": machine("torch", "transformers", "peft"),
+                "seed": options.seed,
+                "parallel": options.parallel,
+                "seconds": time.monotonic() - begun,
+                "undisturbed_seconds": {str(n): one.seconds for n, one in references.items()},
+                "steps_known": {str(n): len(one.contents) for n, one in references.items()},
+                **found.plain(),
+            }
+            text = json.dumps(result, indent=2, ensure_ascii=False)
+            if options.out is not None:
+                options.out.write_text(text + "\n")
+
+        work = Campaign(references, undisturbed.new_run, options.kills, options.seed, keep)
+        found = work.run(options.parallel)
+    print(json.dumps(found.plain(), indent=2, ensure_ascii=False))
     return 1 if found.faults else 0
 
 
