@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from core.train.loader import Replaced, StepPlan, load_steps
 from learners import Signs, events_of
 from malformed import picture, row
 
@@ -27,6 +26,9 @@ from core.data.unusable import UnusableError
 from core.errors import UsageError
 from core.events import DataOpened, RowSetAside
 from core.planning import PlanRequest
+from core.train.loading.loader import load_steps
+from core.train.loading.micro_batch import Replaced
+from core.train.loading.step_plan import StepPlan
 from core.tune.planner import plan
 from kocr_tui import cli
 from kocr_tui.commands.plan import request_of_options

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 import torch
-from core.train.checkpoint import TrainerState
 from learners import Signs, kept
 from safetensors.torch import save_file
 
@@ -21,7 +20,8 @@ from core.evaluate.rolling import RollingState
 from core.model.families import QWEN2_VL
 from core.model.load import open_config
 from core.model.processing import load_processing
-from core.train import checkpoint
+from core.train.checkpoints import checkpoint
+from core.train.checkpoints.checkpoint import TrainerState
 from core.train.validation import ValidationState
 
 CALLS = "{{ cycler.__init__.__globals__.os.mkdir('MARKER') }}"
