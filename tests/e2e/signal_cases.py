@@ -41,6 +41,7 @@ class Phase:
     request: Request | None = None
     tunes: bool = False
     epochs: int = 2
+    processes: int = 1
 
 
 def _reads(scope: str) -> Callable[[AnyEvent], bool]:
@@ -51,12 +52,17 @@ def _enters(state: str) -> Callable[[AnyEvent], bool]:
     return lambda event: isinstance(event, StateChanged) and event.state == state
 
 
+def _does_step(step: int) -> Callable[[AnyEvent], bool]:
+    return lambda event: isinstance(event, Step) and event.step == step
+
+
 PHASES = (
     Phase("first second", None),
     Phase("load", lambda event: isinstance(event, WorkerStarted)),
     Phase("tune", lambda event: isinstance(event, ProbeStarted), tunes=True),
     Phase("baseline", _reads("baseline")),
-    Phase("step", lambda event: isinstance(event, Step) and event.step == 2, keeps=True),
+    Phase("step", _does_step(2), keeps=True),
+    Phase("step of two processes", _does_step(2), keeps=True, processes=2),
     Phase("validation", _reads("rolling"), keeps=True, request="evaluate"),
     Phase("save", _enters("saving"), keeps=True, request="checkpoint"),
     Phase("pause", _enters("paused"), keeps=True, request="pause"),
@@ -107,7 +113,8 @@ def hit(box: Box, phase: Phase, number: signal.Signals) -> Outcome:
 def _new_run(box: Box, phase: Phase) -> RunDir:
     config: RunConfig = box.config
     train = msgspec.structs.replace(config.train, epochs=phase.epochs)
-    config = msgspec.structs.replace(config, train=train)
+    device = msgspec.structs.replace(config.device, processes=phase.processes)
+    config = msgspec.structs.replace(config, train=train, device=device)
     if phase.tunes:
         return create_run(box.runs, untuned(config, 0.09))
     return Box(box.home, config, box.certificate).new_run()

@@ -44,7 +44,7 @@ class _Marker:
 
 
 def name_another_base(adapter: Path, base: Path, marker: Path) -> None:
-    """An adapter's config that names a foreign base, and programs of all kinds beside it."""
+    """JSON of an adapter and its tokenizer that names a foreign base, code and a template."""
     file = adapter / "adapter_config.json"
     known = json.loads(file.read_text()) if file.exists() else {"peft_type": "LORA", "r": 4}
     foreign = {
@@ -52,11 +52,15 @@ def name_another_base(adapter: Path, base: Path, marker: Path) -> None:
         "auto_mapping": {"base_model_class": "Mine", "parent_library": "modeling_x"},
     }
     file.write_text(json.dumps(known | foreign))
-    (adapter / "modeling_x.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n")
     template = CALLS.replace("MARKER", str(marker))
-    (adapter / "chat_template.jinja").write_text(template)
     mapped = {"auto_map": {"AutoTokenizer": ["modeling_x.Mine"] * 2}, "chat_template": template}
     (adapter / "tokenizer_config.json").write_text(json.dumps(mapped))
+
+
+def add_programs(adapter: Path, marker: Path) -> None:
+    """Programs of all kinds, which a checkpoint that has any isn't read for."""
+    (adapter / "modeling_x.py").write_text(f"import os\nos.mkdir({str(marker)!r})\n")
+    (adapter / "chat_template.jinja").write_text(CALLS.replace("MARKER", str(marker)))
     for name in ("adapter_model.bin", "optimizer.pt", "training_args.bin"):
         (adapter / name).write_bytes(pickle.dumps(_Marker(marker)))
 
@@ -117,6 +121,7 @@ def test_an_adapter_is_no_base_whatever_base_it_names(
     else:
         folder.mkdir()
     name_another_base(folder, foreign, marker)
+    add_programs(folder, marker)
     save_file({"base_model.model.x": torch.zeros(1)}, folder / "adapter_model.safetensors")
     with pytest.raises(UsageError) as caught:
         open_config(ModelConfig(path=str(folder)))
