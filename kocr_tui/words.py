@@ -5,7 +5,7 @@ from kocr_tui import format as fmt
 from kocr_tui.strings import say
 
 TOLD_CHANGES = 3
-# How core/train/worker.py and core/train/control.py put the ends that are no news.
+# How core/train/endings.py, worker.py and control.py put the ends that are no news.
 _USUAL_ENDS = {
     "trained ": "finished.done",
     "tuned; ": "finished.tuned",

@@ -10,8 +10,6 @@ import os
 import stat
 import sys
 import time
-import traceback
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -19,9 +17,9 @@ from typing import NoReturn
 from core import lock
 from core.config import RunConfig
 from core.differences import allowed_in
-from core.errors import GpuLostError, KocrError, StoppedError, UsageError, first_line
+from core.errors import GpuLostError, KocrError, UsageError
 from core.event_log import EventReader, EventWriter
-from core.events import Finished, Log, State, WorkerStarted
+from core.events import Finished, Log, WorkerStarted
 from core.hardware.nvml import Card, auto_card, visible_cards
 from core.launch import TUNE_ONLY, busy_message, report_ready
 from core.profile import GIB, Profile, held_to_card, load_profile
@@ -29,9 +27,10 @@ from core.run_dir import RunDir
 from core.train.cards.check import check_cards, failed_before
 from core.train.cards.own import hold_cards, refuse_lost
 from core.train.cards.watch import CardWatch
-from core.train.control import AbortedError, Control, Heartbeat
+from core.train.control import Control, Heartbeat
+from core.train.endings import end_at_once, end_without_folder, ended, leave_at_once
 from core.train.run_folder_watch import RunFolderWatch
-from core.train.signals import LEFT_AT_ONCE, StopSignals
+from core.train.signals import StopSignals
 from core.visible_text import visible
 
 
@@ -66,17 +65,17 @@ def _work(
 ) -> int:
     attempt = _attempts(run) + 1
     events = EventWriter(run.events_file, run.reserve_file)
-    signals.leave = partial(_leave_at_once, run, events)
+    signals.leave = partial(leave_at_once, run, events)
     control = Control(run, events, signals)
     folder = RunFolderWatch(run.path)
-    leave = partial(_end_without_folder, events)
+    leave = partial(end_without_folder, events)
     try:
         _warn_if_open_to_others(run, events)
         control.settle(began)
         with Heartbeat(partial(folder.guard, run.heartbeat_file.touch, leave)):
             phases = partial(_run_phases, run, attempt, events, control)
             work = partial(phases, allowed, tune_only=tune_only)
-            finished = _try(run, folder, events, work)
+            finished = ended(run, folder, events, work)
         signals.end()
         if folder.is_gone():
             leave(folder.sentence)
@@ -86,48 +85,10 @@ def _work(
     return finished.exit_code
 
 
-def _leave_at_once(run: RunDir, events: EventWriter, signal: str) -> None:
-    """The last word on a second signal, written while the main thread may be anywhere."""
-    kept = run.newest_step()
-    said = f"left at once on a second signal ({signal}); {_kept_words(kept)}"
-    events.write(Finished(state="aborted", exit_code=LEFT_AT_ONCE, message=said, step=kept))
-
-
 def _warn_if_open_to_others(run: RunDir, events: EventWriter) -> None:
     if run.path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         said = f"{run.path}: others can write into the run; `chmod 700` keeps them out"
         events.write(Log(level="warning", message=said))
-
-
-def _kept_words(step: int) -> str:
-    return f"checkpoint {step} is kept" if step else "nothing to keep yet"
-
-
-def _try(
-    run: RunDir, folder: RunFolderWatch, events: EventWriter, work: Callable[[], Finished]
-) -> Finished:
-    """Runs all phases and turns how they ended into the run's last word."""
-    try:
-        return work()
-    except StoppedError as end:
-        kept = run.newest_step()
-        said = f"{end}; {_kept_words(kept)}; `kocr-tui resume {run.id}` goes on"
-        return Finished(state="stopped", exit_code=end.exit_code, message=said, step=kept)
-    except AbortedError as end:
-        return _finished("aborted", end.exit_code, str(end))
-    except GpuLostError as end:
-        if end.__cause__ is not None:
-            traceback.print_exception(end.__cause__)
-        # Letting go of what is on a lost card can hang or crash, so nothing is let go.
-        _end_at_once(events, str(end), end.exit_code)
-    except KocrError as end:
-        return _finished("failed", end.exit_code, str(end))
-    except Exception as error:
-        # Whatever it is, the run must say that it ended and where to look.
-        if not folder.is_gone():
-            print(*map(visible, traceback.format_exc().splitlines()), sep="\n", file=sys.stderr)
-        what = f"{type(error).__name__}: {first_line(error)}; more in {run.log_file}"
-        return _finished("failed", 1, what)
 
 
 def _run_phases(
@@ -227,37 +188,19 @@ def _announce(
 
 def _watched(cards: list[Card], events: EventWriter) -> CardWatch:
     code = GpuLostError.exit_code
-    return CardWatch(cards, events.write, lambda why: _end_at_once(events, why, code))
+    return CardWatch(cards, events.write, lambda why: end_at_once(events, why, code))
 
 
 def _end_with_crew(events: EventWriter, watch: CardWatch, why: str) -> NoReturn:
     """A process of the crew died, which may have been the fault of its card."""
     watch.look()
     if watch.verdict is not None:
-        _end_at_once(events, watch.verdict, GpuLostError.exit_code)
-    _end_at_once(events, why, 1)
-
-
-def _end_at_once(events: EventWriter, why: str, exit_code: int) -> NoReturn:
-    """Ends the process from any thread, while the main one may wait for what is no more."""
-    events.write(_finished("failed", exit_code, why))
-    events.close()
-    sys.stderr.flush()
-    os._exit(exit_code)
-
-
-def _end_without_folder(events: EventWriter, why: str) -> None:
-    """Called from any thread; the log that standard error goes to may be gone, too."""
-    print(why, file=sys.stderr, flush=True)
-    _end_at_once(events, why, 1)
+        end_at_once(events, watch.verdict, GpuLostError.exit_code)
+    end_at_once(events, why, 1)
 
 
 def _attempts(run: RunDir) -> int:
     return sum(isinstance(event, WorkerStarted) for event in EventReader(run.events_file).poll())
-
-
-def _finished(state: State, exit_code: int, message: str) -> Finished:
-    return Finished(state=state, exit_code=exit_code, message=message)
 
 
 if __name__ == "__main__":
