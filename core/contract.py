@@ -1,14 +1,15 @@
 """What a run was begun with, and how what is there now differs from it; no torch here."""
 
+import hashlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
 from core import differences
 from core.config import RunConfig
 from core.durable import flush
-from core.errors import UsageError
+from core.errors import KocrError, UsageError
 from core.events import Difference
 from core.run_dir import RunDir, write_whole
 
@@ -105,6 +106,41 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     device: str
     setup: dict[str, str | int] = {}
+
+
+class Keys(msgspec.Struct, frozen=True, kw_only=True):
+    """Digests (hex) of what a state that is kept depends on; empty where that isn't known.
+
+    ``training`` is over config and training rows, ``validation`` over which rows are read and how.
+    """
+
+    training: str = ""
+    validation: str = ""
+
+    def trains_otherwise(self, now: Self) -> bool:
+        """Whether config or training rows are others now, as far as both are known."""
+        return self.training != now.training and "" not in (self.training, now.training)
+
+    def reads_otherwise(self, now: Self) -> bool:
+        """Whether other validation rows are read now, or in another way, as far as is known."""
+        return self.validation != now.validation and "" not in (self.validation, now.validation)
+
+    @classmethod
+    def of(cls, contract: Contract) -> Self:
+        """Those of a contract; more epochs change none."""
+        config, rows = contract.config, contract.validation
+        by_name = {
+            name: {key: config.get(key) for key, made in CONFIG_KEYS.items() if made == name}
+            for name in (differences.CONFIG, differences.VALIDATION)
+        }
+        by_name[differences.CONFIG].pop(_EPOCHS)
+        training = by_name[differences.CONFIG], contract.train.texts, contract.train.photos
+        reading = by_name[differences.VALIDATION], config.get("train.seed"), rows.texts, rows.photos
+        return cls(training=_digest(training), validation=_digest(reading))
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
 
 
 def compared_keys(config: RunConfig) -> dict[str, Any]:
@@ -215,11 +251,17 @@ def read_contract(run: RunDir) -> Contract | None:
         return msgspec.json.decode(path.read_bytes(), type=Contract)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path}: can't be read: {error}") from error
 
 
 def write_contract(run: RunDir, contract: Contract) -> None:
-    """Writes it whole; on the disk itself when this returns."""
-    write_whole(run.contract_file, msgspec.json.format(msgspec.json.encode(contract)))
-    flush(run.path)
+    """Writes it whole; on the disk itself when this returns. Raises KocrError if that fails."""
+    try:
+        write_whole(run.contract_file, msgspec.json.format(msgspec.json.encode(contract)))
+        flush(run.path)
+    except OSError as error:
+        raise KocrError(
+            f"{run.contract_file}: can't be written: {error.strerror or error}; make room on the "
+            "disk, then resume"
+        ) from error

@@ -71,7 +71,8 @@ class EventWriter:
 
     def continue_after(self, seq: int) -> None:
         """No later event has ``seq`` or less, even where the file has lost its end."""
-        self._next_seq = max(self._next_seq, seq + 1)
+        with self._lock:
+            self._next_seq = max(self._next_seq, seq + 1)
 
     def write(self, event: AnyEvent) -> None:
         """Appends one line in one system call, so that readers see it whole or not yet."""
@@ -257,10 +258,20 @@ def _is_newer(line: bytes) -> bool:
 
 def _look_over(path: Path) -> tuple[int, bool]:
     """The next sequence number, and whether a killed worker left its last line half-written."""
-    lines, last = 0, b"\n"
+    lines, tail = 0, b"\n"
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             lines += block.count(b"\n")
-            last = block[-1:]
-    unended = last != b"\n"
-    return lines + 1 + unended, unended
+            tail = (tail + block)[-_BLOCK_BYTES:]
+    unended = not tail.endswith(b"\n")
+    # Lines that were left out had numbers, too.
+    told = (_seq_of(line) for line in reversed(tail.split(b"\n")))
+    newest = next((seq for seq in told if seq is not None), 0)
+    return max(lines + unended, newest) + 1, unended
+
+
+def _seq_of(line: bytes) -> int | None:
+    with contextlib.suppress(*_UNREADABLE):
+        seq = _HEADER.decode(line).get("seq")
+        return seq if isinstance(seq, int) else None
+    return None

@@ -12,6 +12,7 @@ import msgspec
 import platformdirs
 
 from core import lock, toml_file
+from core.checkpoint_name import checkpoint_step
 from core.config import RunConfig, read_config
 from core.control_file import ControlFileError, ControlRequest, read_request
 from core.errors import KocrError, UsageError
@@ -138,8 +139,8 @@ class RunDir:
 
     def newest_step(self) -> int:
         """The step of the newest checkpoint by its name, 0 where there is none."""
-        names = (path.name.removeprefix("step-") for path in self.checkpoints.glob("step-*"))
-        return max((int(name) for name in names if name.isdecimal()), default=0)
+        steps = (checkpoint_step(path.name) for path in self.checkpoints.glob("step-*"))
+        return max((step for step in steps if step is not None), default=0)
 
     def pending_request(self) -> ControlRequest | None:
         """The request in control.json; None where there is none that may be obeyed."""

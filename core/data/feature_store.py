@@ -85,13 +85,20 @@ class FeatureStore:
 
     def put(self, key: PhotoKey, values: Bytes) -> None:
         """Appends features (tokens, bytes); raises OSError if the disk doesn't take them."""
-        with (self.folder / _VALUES).open("ab") as file:
+        with (self.folder / _VALUES).open("r+b") as file:
             # Processes that train together, or two runs, may write at the same time.
             fcntl.flock(file, fcntl.LOCK_EX)
-            start = file.seek(0, os.SEEK_END)
-            file.write(values.tobytes())
-        database = self._connection()
-        with database:
+            try:
+                # What a crash, or a full disk, has left unindexed is written over.
+                start = file.seek(self._indexed_bytes())
+                file.write(values.tobytes())
+                file.flush()
+                self._index(key, start, values)
+            except sqlite3.Error as error:
+                raise OSError(0, f"{_INDEX}: {error}") from error
+
+    def _index(self, key: PhotoKey, start: int, values: Bytes) -> None:
+        with self._connection() as database:
             database.execute(
                 "INSERT OR REPLACE INTO features VALUES (?, ?, ?, ?)",
                 (key.digest, start, len(values), zlib.crc32(values.tobytes())),
@@ -101,9 +108,17 @@ class FeatureStore:
                 (os.fsencode(key.path), key.size, key.mtime, key.digest),
             )
 
+    def _indexed_bytes(self) -> int:
+        """Where the last indexed values end."""
+        statement = "SELECT max(start + tokens * ?) FROM features"
+        (end,) = self._connection().execute(statement, (self.token_bytes,)).fetchone()
+        return end or 0
+
     def used_bytes(self) -> int:
-        """Bytes of values on disk."""
-        return (self.folder / _VALUES).stat().st_size
+        """Bytes of values on disk that can be found."""
+        with contextlib.suppress(sqlite3.Error):
+            return self._indexed_bytes()
+        return 0
 
     def __len__(self) -> int:
         found = self._query("SELECT count(*) FROM features", ())
@@ -123,7 +138,7 @@ class FeatureStore:
         """The values up to ``end`` (bytes), mapped anew where the file has grown."""
         self._connection()
         if self._mapping is None or len(self._mapping) < end:
-            if self.used_bytes() < end:
+            if (self.folder / _VALUES).stat().st_size < end:
                 return None
             self._mapping = np.memmap(self.folder / _VALUES, dtype=np.uint8, mode="r")
         return self._mapping

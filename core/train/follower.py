@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import msgspec
 import torch
 
 from core.config import RunConfig
-from core.errors import KocrError
+from core.errors import DataGoneError, KocrError
 from core.event_log import EventWriter
 from core.events import Setup
 from core.hardware.device import open_device
@@ -55,6 +55,11 @@ class GoBack(msgspec.Struct, frozen=True, kw_only=True):
 
     step: int
     checkpoint: str | None
+
+
+def gone_in(said: Sequence[Replaced | str]) -> str | None:
+    """Why one of the processes can't read its photos any more; None where all can."""
+    return next((one for one in said if isinstance(one, str)), None)
 
 
 def replaced_in(micro_batches: list[MicroBatch]) -> list[Replaced]:
@@ -101,7 +106,7 @@ def _step_until_told(
 ) -> GoBack | None:
     """Takes steps from ``start`` until the leader says where to go back to, or (None) it's over."""
     for step in itertools.count(start):
-        micro_batches = next(arriving, [])
+        micro_batches, gone = _next(arriving)
         word = crew.hear()
         if word == LEAVE:
             return None
@@ -109,9 +114,18 @@ def _step_until_told(
             return word
         if word == PASS:
             continue
-        crew.gather(replaced_in(micro_batches))
-        learner.learn(step, micro_batches)
+        said = replaced_in(micro_batches) if gone is None else [gone]
+        if gone_in(crew.gather(said)) is None:
+            learner.learn(step, micro_batches)
     return None
+
+
+def _next(arriving: Iterator[list[MicroBatch]]) -> tuple[list[MicroBatch], str | None]:
+    """A step's micro-batches, or none and why the data set can't be read any more."""
+    try:
+        return next(arriving, []), None
+    except DataGoneError as error:
+        return [], str(error)
 
 
 def _leave_with_leader() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from core.config import ModelConfig, RunConfig
-from core.contract import read_contract
+from core.contract import Keys, read_contract
 from core.data.dataset import SignRows
 from core.data.survey import open_rows
 from core.errors import UsageError
@@ -36,8 +36,8 @@ _RECORDED = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 class Job:
     """A run that is being worked on.
 
-    ``differing`` names what isn't as it was when the run began, all of it allowed; ``begin`` is
-    called before the first step. ``first_model_path`` is where the model was when the run began.
+    ``keys`` are what its numbers depend on; ``begin`` is called before the first step.
+    ``first_model_path`` is where the model was when the run began.
     """
 
     run: RunDir
@@ -51,7 +51,7 @@ class Job:
     train_rows: SignRows
     validation_rows: SignRows
     told: set[tuple[str, int]] = field(default_factory=set)
-    differing: frozenset[str] = frozenset()
+    keys: Keys = field(default_factory=Keys)
     begin: Callable[[], None] = lambda: None
     first_model_path: str | None = None
 

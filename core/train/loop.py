@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 
-from core import differences
 from core.errors import DataGoneError, KocrError, StoppedError
 from core.evaluate.generate import SignReader
 from core.events import Log, State, TrainingStarted
@@ -14,14 +13,13 @@ from core.train.checkpoints import checkpoint
 from core.train.checkpoints.checkpoint import Best, TrainerState
 from core.train.checkpoints.saving import Saver
 from core.train.crew import Crew
-from core.train.follower import LEAVE, PASS, STEP, Begin, GoBack, Start, replaced_in
+from core.train.follower import LEAVE, PASS, STEP, Begin, GoBack, Start, gone_in, replaced_in
 from core.train.job import Job
 from core.train.learner import Learner
 from core.train.loading.micro_batch import MicroBatch
 from core.train.numbers import NumberWatch
 from core.train.progress import DoneStep, Progress
 from core.train.recovery import NoMemoryError
-from core.train.resumption import without_scores
 from core.train.validation import Validator
 from core.tune.certificate import Certificate
 
@@ -89,6 +87,7 @@ class Trainer:
         )
         self._saver = Saver(job, self.learner)
         self._best: Best | None = None
+        self._reads_otherwise = False
         self._start_clocks()
 
     def _start_clocks(self) -> None:
@@ -102,9 +101,7 @@ class Trainer:
         for line in passed_over:
             self._job.events.write(Log(level="warning", message=line))
         if state is not None and path is not None:
-            if differences.VALIDATION in self._job.differing:
-                state = without_scores(state)
-                self._saver.forget_best()
+            self._reads_otherwise = state.keys.reads_otherwise(self._job.keys)
             self._job.events.continue_after(state.event)
             self._validator.restore(state.validation)
             self._numbers.state = state.numbers
@@ -117,9 +114,12 @@ class Trainer:
         self.learner.rehearse(self.step)
 
     def take_baseline(self) -> None:
-        """Scores the base on the report rows before the first step."""
-        if self.step == 0:
-            self._enter("baseline")
+        """Scores the base on the report rows before the first step, and anew on other rows."""
+        if self.step and not self._reads_otherwise:
+            return
+        self._enter("baseline")
+        # A fresh adapter changes nothing.
+        with self.learner.parts.model.disable_adapter() if self.step else nullcontext():
             self._validator.report(0, "baseline")
 
     def announce(self) -> None:
@@ -141,14 +141,15 @@ class Trainer:
 
     def arriving(self) -> Iterator[list[MicroBatch]]:
         """Micro-batches of each step to the last; of earlier ones again once training went back."""
-        while self.step < self.learner.steps:
+        while self.step < self.learner.steps or self._numbers.exhausted:
+            if self._numbers.exhausted:
+                self._go_back()
             with closing(self.learner.steps_from(self.step)) as arriving:
                 for micro_batches in arriving:
                     yield micro_batches
                     if self.step == self.learner.steps:
                         self._progress.flush()
                     if self._numbers.exhausted:
-                        self._go_back()
                         break
 
     def _go_back(self) -> None:
@@ -156,9 +157,10 @@ class Trainer:
 
         Raises KocrError where that didn't help before.
         """
-        state, path = self._saver.go_back()
+        state, path = self._saver.last_good()
         to_step = state.step if state is not None else 0
         told = self._numbers.go_back(self.step, to_step)
+        self._saver.go_back_to(state, path)
         self._crew.tell(GoBack(step=to_step, checkpoint=str(path) if path is not None else None))
         self.learner.go_back(path)
         self._validator.restore(state.validation if state is not None else self._begun)
@@ -175,7 +177,10 @@ class Trainer:
             return
         arrived = time.perf_counter()
         self._crew.tell(STEP)
-        for row in self._crew.gather(replaced_in(micro_batches)):
+        said = self._crew.gather(replaced_in(micro_batches))
+        if (gone := gone_in(said)) is not None:
+            raise DataGoneError(gone)
+        for row in said:
             path = self._job.train_rows.path
             self._job.tell_set_aside(path, row.line, row.sentence, row.taken)
         samples, rate = self.learner.rows_in(self.step), self.learner.rate(self.step)
@@ -214,10 +219,12 @@ class Trainer:
 
     def save_if_due(self) -> None:
         """Saves and selects by the clock, by steps or on request, as soon as steps are finite."""
-        if self._numbers.state.in_a_row:
+        if not self._saver.due(self.step):
             return
-        if self._saver.due(self.step):
-            started = time.perf_counter()
+        started = time.perf_counter()
+        # The last step's figures are heard only now.
+        self._flush()
+        if not self._numbers.state.in_a_row:
             if self._validator.selection_due() and not self._saver.failing:
                 self._select()
             selected = time.perf_counter()
@@ -244,6 +251,8 @@ class Trainer:
         assert self._best is not None
         self._enter("validating")
         best = checkpoint.path_of(self._job.run.checkpoints, self._best.step)
+        if (problem := checkpoint.verify(best)) is not None:
+            raise KocrError(f"{best}, the best: {problem}; resume chooses the best anew")
         read_adapter(self.learner.parts.model, best / checkpoint.ADAPTER_FOLDER)
         self._validator.report(self._best.step, "final")
 
@@ -279,6 +288,7 @@ class Trainer:
             scaler=self.learner.parts.scaler.state_dict(),
             savings=self.learner.recovery.savings,
             numbers=self._numbers.kept(self.step),
+            keys=self._job.keys,
         )
 
     def _enter(self, state: State) -> None:

@@ -20,11 +20,12 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     ``total`` counts all of the run's, ``in_a_row`` those without a good one since then. ``bad`` are
     the steps since the last checkpoint of a good step. After training went back ``passed_over`` are
     not computed again, and ``back_at`` is the step that it went back to until a checkpoint is saved
-    beyond them.
+    beyond them. ``overflows`` counts how often in a row a loss scale was too high.
     """
 
     total: int = 0
     in_a_row: int = 0
+    overflows: int = 0
     bad: tuple[int, ...] = ()
     passed_over: tuple[int, ...] = ()
     back_at: int | None = None
@@ -35,7 +36,6 @@ class NumberWatch:
 
     def __init__(self, tell: Callable[[AnyEvent], None]) -> None:
         self._tell = tell
-        self._overflows = 0
         self.state = Numbers()
 
     @property
@@ -49,13 +49,12 @@ class NumberWatch:
         Gradients of a ``scaled`` loss overflow until the scale has come down, which is in order.
         """
         if math.isfinite(loss) and math.isfinite(grad_norm):
-            self._overflows = 0
-            self.state = msgspec.structs.replace(self.state, in_a_row=0)
-            return True
-        if scaled and math.isfinite(loss) and self._overflows < _MOST_OVERFLOWS:
-            self._overflows += 1
+            self.state = msgspec.structs.replace(self.state, in_a_row=0, overflows=0)
             return True
         state = self.state
+        if scaled and math.isfinite(loss) and state.overflows < _MOST_OVERFLOWS:
+            self.state = msgspec.structs.replace(state, overflows=state.overflows + 1)
+            return True
         self.state = msgspec.structs.replace(
             state,
             total=state.total + 1,
@@ -79,7 +78,7 @@ class NumberWatch:
             return state
         if state.passed_over and step <= state.passed_over[-1]:
             return msgspec.structs.replace(state, bad=())
-        return Numbers(total=state.total)
+        return Numbers(total=state.total, overflows=state.overflows)
 
     def saved(self, kept: Numbers) -> None:
         """A checkpoint that keeps ``kept`` is safe."""
@@ -104,6 +103,7 @@ class NumberWatch:
         self.state = msgspec.structs.replace(
             state,
             in_a_row=0,
+            overflows=0,
             bad=(),
             passed_over=passed_over,
             back_at=to_step,

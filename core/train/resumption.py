@@ -8,6 +8,7 @@ import msgspec
 from core import differences
 from core.contract import (
     Contract,
+    Keys,
     compare,
     compared_keys,
     names_of,
@@ -18,12 +19,11 @@ from core.contract import (
 from core.data.identity import rows_identity
 from core.data.order import ORDER_VERSION, steps_per_epoch
 from core.errors import UsageError
-from core.evaluate.rolling import RollingState
 from core.events import Differed, Difference, Log, ResumeRefused, Setup
 from core.hardware.nvml import auto_card
 from core.model.identity import model_identity
 from core.profile import Profile
-from core.train.checkpoints.checkpoint import TrainerState
+from core.train.checkpoints import checkpoint
 from core.train.job import Job
 
 _LIBRARIES = (
@@ -52,7 +52,7 @@ class Resumption:
         self._allowed = allowed
         self._lost: tuple[Difference, ...] = ()
         self._begun = self._read()
-        self._done = job.run.newest_step()
+        self._done = _steps_done(job)
         self._now = _observe(job, asked_revision, self._begun)
         self._refuse_another_adapter()
         if self._begun is None or _steps_an_epoch(self._begun) == _steps_an_epoch(self._now):
@@ -62,11 +62,11 @@ class Resumption:
 
     @property
     def job(self) -> Job:
-        """The job that knows what is allowed to differ, and to keep the contract."""
+        """The job that knows what its numbers depend on, and to keep the contract."""
         names = frozenset(names_of(self._found))
         same_model = self._begun is not None and differences.MODEL not in names
         path = self._begun.model.path if self._begun is not None and same_model else None
-        return replace(self._job, differing=names, begin=self._keep, first_model_path=path)
+        return replace(self._job, keys=Keys.of(self._now), begin=self._keep, first_model_path=path)
 
     def settle(self, setup: Setup) -> Job:
         """The same once the setup is checked, too; tells what differs with everyone's leave."""
@@ -135,11 +135,12 @@ def _steps_an_epoch(contract: Contract) -> int:
     return steps_per_epoch(contract.train.rows, contract.config["train.batch"])
 
 
-def without_scores(state: TrainerState) -> TrainerState:
-    """A checkpoint's state whose scores are forgotten, since other rows are read from here on."""
-    anew = RollingState(position=0, scores=())
-    validation = msgspec.structs.replace(state.validation, rolling=anew)
-    return msgspec.structs.replace(state, validation=validation, best=None)
+def _steps_done(job: Job) -> int:
+    """The step of the newest checkpoint that is whole by sizes, 0 where there is none."""
+    for path in reversed(checkpoint.in_order(job.run.checkpoints)):
+        if checkpoint.verify(path, hashes=False) is None:
+            return checkpoint.step_of(path)
+    return 0
 
 
 def _observe(job: Job, asked_revision: str | None, begun: Contract | None) -> Contract:

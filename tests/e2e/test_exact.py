@@ -46,8 +46,8 @@ class Hit:
 HITS = (
     Hit("inside an accumulation", KILL, 3, left=2),
     Hit("inside an accumulation", STOP, 5, left=4),
-    Hit("during validation", KILL, 6, left=5),
-    Hit("during validation", STOP, 6, left=6),
+    Hit("during validation", KILL, 5, left=4),
+    Hit("during validation", STOP, 5, left=5),
     Hit("during a save", KILL, 8, left=7),
     Hit("between steps", KILL, STEPS_AN_EPOCH, left=STEPS_AN_EPOCH),
     Hit("inside an accumulation", KILL, STEPS_AN_EPOCH + 5, left=STEPS_AN_EPOCH + 4, workers=0),

@@ -232,3 +232,14 @@ def test_threads_that_share_a_writer_write_whole_lines(tmp_path: Path) -> None:
         thread.join()
     numbers = [event.seq for event in EventReader(path).poll()]
     assert numbers == list(range(1, 801))
+
+
+def test_numbers_go_on_after_the_newest_although_lines_were_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    writer = EventWriter(path)
+    writer.continue_after(9)
+    writer.write(Log(level="info", message="a"))
+    writer.close()
+    again = EventWriter(path)
+    again.write(Log(level="info", message="b"))
+    assert [event.seq for event in EventReader(path).poll()] == [10, 11]

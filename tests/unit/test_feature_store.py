@@ -48,6 +48,29 @@ def test_what_was_put_comes_back(store: FeatureStore, photo: Path) -> None:
     assert np.array_equal(got(FeatureStore(store.folder, WIDTH), photo), values(3))
 
 
+def test_what_a_crash_left_unindexed_is_written_over(store: FeatureStore, photo: Path) -> None:
+    put(store, photo)
+    with (store.folder / "features.bin").open("ab") as file:
+        file.write(b"x" * 100)
+    assert store.used_bytes() == 3 * WIDTH
+    other = photo.with_name("other.jpg")
+    other.write_bytes(b"other")
+    put(store, other, seed=1)
+    assert store.used_bytes() == 6 * WIDTH
+    assert np.array_equal(got(store, photo), values(3))
+    assert np.array_equal(got(store, other), values(3, seed=1))
+
+
+def test_an_index_that_takes_nothing_is_a_disk_that_takes_nothing(
+    store: FeatureStore, photo: Path
+) -> None:
+    key = store.key(str(photo))
+    assert key is not None
+    (store.folder / "index.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(OSError, match=r"index\.sqlite: file is not a database"):
+        FeatureStore(store.folder, WIDTH).put(key, values(3))
+
+
 def test_the_same_content_elsewhere_is_the_same_photo(store: FeatureStore, photo: Path) -> None:
     put(store, photo)
     twin = photo.with_name("twin.jpg")

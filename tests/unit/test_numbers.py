@@ -93,3 +93,18 @@ def test_what_a_checkpoint_keeps_in_the_middle_of_a_row_goes_on_counting() -> No
     hear(resumed, range(6, 8))
     assert resumed.exhausted
     assert resumed.go_back(7, 2).message.endswith("3-7")
+
+
+def test_overflows_are_counted_on_by_a_resume_and_begin_anew_after_going_back() -> None:
+    watch = NumberWatch(lambda event: None)
+    for step in range(1, 11):
+        assert watch.hear(step, 1.0, math.inf, scaled=True)
+    resumed = NumberWatch(lambda event: None)
+    resumed.state = watch.kept(10)
+    for step in range(11, 18):
+        assert resumed.hear(step, 1.0, math.inf, scaled=True)
+    assert not resumed.hear(18, 1.0, math.inf, scaled=True)
+    for step in range(19, 23):
+        resumed.hear(step, 1.0, math.inf, scaled=True)
+    resumed.go_back(22, 10)
+    assert resumed.hear(23, 1.0, math.inf, scaled=True)

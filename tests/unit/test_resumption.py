@@ -10,7 +10,7 @@ from learners import Signs, events_of, setup_of
 
 from core import toml_file
 from core.config import ModelConfig, RunConfig, read_config
-from core.contract import read_contract, write_contract
+from core.contract import Keys, read_contract, write_contract
 from core.data.identity import rows_identity
 from core.errors import UsageError
 from core.evaluate.rolling import RollingState
@@ -20,10 +20,11 @@ from core.events import Differed, Log, ResumeRefused
 from core.model.identity import model_identity
 from core.profile import load_profile
 from core.run_dir import RunDir
-from core.train.checkpoints.checkpoint import Best, TrainerState
+from core.train.checkpoints.checkpoint import Best, TrainerState, under
 from core.train.control import Control
 from core.train.job import Job, open_job
-from core.train.resumption import Resumption, without_scores
+from core.train.numbers import Numbers
+from core.train.resumption import Resumption
 from core.train.validation import ValidationState
 
 
@@ -55,28 +56,32 @@ def again(run: RunDir, **train: Any) -> Job:
 def test_the_contract_is_written_when_training_begins_and_holds(signs: Signs) -> None:
     job = signs.job()
     assert read_contract(job.run) is None
-    begin(job)
+    keys = begin(job).keys
     written = job.run.contract_file.read_bytes()
-    assert begin(again(job.run)).differing == frozenset()
+    assert begin(again(job.run)).keys == keys
     assert job.run.contract_file.read_bytes() == written
     assert not [event for event in events_of(job.run) if isinstance(event, Differed)]
 
 
 def test_a_difference_is_refused_told_then_allowed_and_kept(signs: Signs) -> None:
-    run = begin(signs.job()).run
+    first = begin(signs.job())
+    run = first.run
     with pytest.raises(UsageError, match=r"train\.seed = 4 \(was train\.seed = 3\)"):
         begin(again(run, seed=4), "data-changed")
     [refused] = [event for event in events_of(run) if isinstance(event, ResumeRefused)]
     assert [one.name for one in refused.differences] == ["config-changed"]
-    assert begin(again(run), "config-changed").differing == {"config-changed"}
+    keys = begin(again(run), "config-changed").keys
+    assert first.keys.trains_otherwise(keys)
+    assert first.keys.reads_otherwise(keys), "the seed chooses the rows that are read"
     [differed] = [event for event in events_of(run) if isinstance(event, Differed)]
     assert differed.differences == refused.differences
-    assert begin(again(run)).differing == frozenset()
+    assert begin(again(run)).keys == keys
 
 
 def test_raised_epochs_go_on_and_are_what_later_workers_are_held_to(signs: Signs) -> None:
-    run = begin(signs.job(epochs=1)).run
-    begin(again(run, epochs=3))
+    first = begin(signs.job(epochs=1))
+    run = first.run
+    assert begin(again(run, epochs=3)).keys == first.keys
     with pytest.raises(UsageError, match=r"train\.epochs = 2 \(was train\.epochs = 3\)"):
         begin(again(run, epochs=2))
 
@@ -201,11 +206,18 @@ def test_with_other_validation_rows_scores_are_forgotten_and_times_are_kept() ->
             selections_s=2.0,
         ),
         best=Best(step=4, scores=Scores.of([row])),
+        numbers=Numbers(back_at=3, passed_over=(5,)),
+        keys=Keys(training="a", validation="b"),
     )
-    forgotten = without_scores(state)
+    assert under(state, Keys(training="a", validation="b")) == state
+    assert under(state, Keys()) == state
+    forgotten = under(state, Keys(training="a", validation="c"))
+    assert forgotten.numbers == state.numbers
     assert forgotten.best is None
     assert forgotten.validation.rolling == RollingState(position=0, scores=())
     assert (forgotten.step, forgotten.validation.trained_s) == (7, 9.0)
+    otherwise = under(state, Keys(training="d", validation="b"))
+    assert (otherwise.numbers, otherwise.best) == (Numbers(), state.best)
 
 
 def test_a_model_of_the_hub_is_its_commit() -> None:

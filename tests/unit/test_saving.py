@@ -15,6 +15,7 @@ from learners import Signs, events_of, kept
 from peft import PeftModel
 from transformers import Qwen2VLForConditionalGeneration
 
+from core.contract import Keys
 from core.errors import KocrError, StoppedError
 from core.evaluate.text import Scores
 from core.event_log import EventWriter
@@ -191,14 +192,16 @@ def test_the_same_step_is_saved_again_only_for_another_best(job: Job, learner: L
     assert checkpoint.read_state(job.run.checkpoints / "step-00000001").best == best
 
 
-def test_a_best_by_scores_that_no_longer_count_is_saved_away(job: Job, learner: Learner) -> None:
-    saver = Saver(job, learner)
+def test_a_best_by_the_scores_of_other_rows_counts_no_more(job: Job, learner: Learner) -> None:
     best = Best(step=1, scores=NOBODY)
-    assert saver.save(msgspec.structs.replace(state_at(1), best=best))
-    saver.forget_best()
-    assert saver.save(state_at(1))
-    assert saved(job) == [1, 1]
-    assert checkpoint.read_state(checkpoint.path_of(job.run.checkpoints, 1)).best is None
+    rows, others = Keys(training="a", validation="b"), Keys(training="a", validation="c")
+    state = msgspec.structs.replace(state_at(1), best=best, keys=rows)
+    assert Saver(job, learner).save(state)
+    same = Saver(replace(job, keys=rows), learner)
+    assert same.last_good()[0] == checkpoint.read_state(job.run.checkpoints / "step-00000001")
+    read, path = Saver(replace(job, keys=others), learner).last_good()
+    assert read is not None
+    assert (read.best, path) == (None, job.run.checkpoints / "step-00000001")
 
 
 def test_going_back_takes_the_last_good_step_and_drops_those_after_it(
@@ -209,7 +212,8 @@ def test_going_back_takes_the_last_good_step_and_drops_those_after_it(
     assert saver.save(msgspec.structs.replace(state_at(1), best=best))
     bad = msgspec.structs.replace(state_at(2), numbers=Numbers(in_a_row=2), best=None)
     assert saver.save(bad)
-    state, path = saver.go_back()
+    state, path = saver.last_good()
+    saver.go_back_to(state, path)
     assert path == checkpoint.path_of(job.run.checkpoints, 1)
     assert state is not None
     assert (state.step, saver.best) == (1, best)
@@ -219,7 +223,7 @@ def test_going_back_takes_the_last_good_step_and_drops_those_after_it(
 
 
 def test_going_back_where_nothing_was_saved_is_to_the_beginning(job: Job, learner: Learner) -> None:
-    assert Saver(job, learner).go_back() == (None, None)
+    assert Saver(job, learner).last_good() == (None, None)
 
 
 @pytest.mark.parametrize("earlier", [True, False])

@@ -5,7 +5,6 @@ Nothing in one is ever unpickled: JSON and safetensors are all that is read.
 
 import contextlib
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,11 @@ from pathlib import Path
 import msgspec
 from safetensors import SafetensorError, safe_open
 
+from core.checkpoint_name import REPLACED, checkpoint_name, checkpoint_step
+from core.contract import Keys
 from core.durable import flush, make_folder
 from core.errors import KocrError, UnfitError, first_line
+from core.evaluate.rolling import RollingState
 from core.evaluate.text import Scores
 from core.train.checkpoints import manifest
 from core.train.numbers import Numbers
@@ -24,8 +26,6 @@ STATE_FILE = "state.json"
 MANIFEST_FILE = manifest.MANIFEST_FILE
 ADAPTER_FOLDER = "adapter"
 OPTIMIZER_FILE = "optimizer.safetensors"
-_REPLACED = ".replaced"
-_NAME = re.compile(rf"^step-(\d{{1,18}})({re.escape(_REPLACED)})?$")
 _HIDDEN = ".step-"
 
 
@@ -58,8 +58,8 @@ class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
     the learning rate is a function of the step alone: so no generator's, sampler's or scheduler's
     state is needed. ``scaler`` is the loss scaler's state, empty where none is used. With
     ``savings`` kept, a run whose memory ran out packs every later step alike, resumed or not.
-    ``event`` is the sequence number of the last event before it was saved;
-    ``numbers`` tells of steps that were not finite.
+    ``event`` is the sequence number of the last event before it was saved; ``numbers`` tells of
+    steps that were not finite; ``keys`` are what both are worth something for.
     """
 
     step: int
@@ -69,6 +69,7 @@ class TrainerState(msgspec.Struct, frozen=True, kw_only=True):
     savings: Savings = Savings()
     event: int = 0
     numbers: Numbers = Numbers()
+    keys: Keys = Keys()
 
 
 def save(folder: Path, step: int, write: Callable[[Path], None]) -> Path:
@@ -78,7 +79,7 @@ def save(folder: Path, step: int, write: Callable[[Path], None]) -> Path:
     then renamed. One of the same step goes aside under a name that ``newest`` knows, and is deleted
     when the new one is safe. Raises SaveError if the disk doesn't take it; older checkpoints stay.
     """
-    final = folder / f"step-{step:08d}"
+    final = folder / checkpoint_name(step)
     temporary = folder / f".{final.name}.{os.getpid()}"
     try:
         make_folder(folder)
@@ -97,7 +98,7 @@ def save(folder: Path, step: int, write: Callable[[Path], None]) -> Path:
 
 
 def _put_in_place(temporary: Path, final: Path) -> None:
-    replaced = final.with_name(final.name + _REPLACED)
+    replaced = final.with_name(final.name + REPLACED)
     if final.exists():
         # What was replaced by a save that was killed is worth more than one that is damaged.
         if verify(final) is None:
@@ -115,11 +116,10 @@ def newest(
 ) -> tuple[Path | None, list[str]]:
     """The newest checkpoint that verifies, and a line for each newer one that doesn't.
 
-    Where ``read(path)`` raises UnfitError it is passed over too. Raises KocrError if there are such
-    and no other can be had, since to begin anew would leave them behind.
+    Where ``read(path)`` raises UnfitError it is passed over too. Raises KocrError if there are
+    checkpoints and none can be had, since to begin anew would leave what they hold behind.
     """
     passed_over: list[str] = []
-    unfit = False
     for path in reversed(in_order(folder)):
         problem = verify(path)
         if problem is None:
@@ -127,12 +127,15 @@ def newest(
                 if read is not None:
                     read(path)
             except UnfitError as error:
-                problem, unfit = str(error), True
+                problem = str(error)
             else:
                 return path, passed_over
         passed_over.append(f"{path.name} is passed over: {problem}")
-    if unfit:
-        raise KocrError(f"{folder}: no checkpoint fits this run: {'; '.join(passed_over)}")
+    if passed_over:
+        raise KocrError(
+            f"{folder}: no checkpoint can be gone on from: {'; '.join(passed_over)}; see to the "
+            "disk, then resume, or delete that folder to begin anew"
+        )
     return None, passed_over
 
 
@@ -142,32 +145,58 @@ def verify(path: Path, *, hashes: bool = True) -> str | None:
     Without ``hashes`` it's told from names and sizes alone, which takes no time.
     """
     try:
-        manifest.check(path, hashes=hashes)
-        if hashes:
-            _check_content(path)
+        check(path, hashes=hashes)
     except ValueError as error:
         return first_line(error)
     return None
+
+
+def check(path: Path, *, hashes: bool = True) -> None:
+    """Raises ValueError where ``verify`` finds something, UnreadableError where the disk fails."""
+    manifest.check(path, hashes=hashes)
+    if hashes:
+        _check_content(path)
 
 
 def _check_content(path: Path) -> None:
     """Raises ValueError unless the state and the heads of all tensor files make sense."""
     try:
         read_state(path)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise manifest.unreadable(STATE_FILE, error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{STATE_FILE}: {error}") from error
     adapter = path / ADAPTER_FOLDER / "adapter_model.safetensors"
     for file in (adapter, path / OPTIMIZER_FILE):
+        name = str(file.relative_to(path))
         try:
             with safe_open(file, framework="numpy"):
                 pass
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"{file.relative_to(path)}: {first_line(error)}") from error
+        except OSError as error:
+            raise manifest.unreadable(name, error) from error
+        except SafetensorError as error:
+            raise ValueError(f"{name}: {first_line(error)}") from error
 
 
 def read_state(path: Path) -> TrainerState:
     """The trainer's state in a checkpoint that was verified."""
     return msgspec.json.decode((path / STATE_FILE).read_bytes(), type=TrainerState)
+
+
+def under(state: TrainerState, keys: Keys) -> TrainerState:
+    """What of a state still holds where ``keys`` are what things depend on now.
+
+    Scores of other validation rows don't, nor that training must not go back a second time, or
+    pass over steps, if it's done otherwise now.
+    """
+    if state.keys.reads_otherwise(keys):
+        unread = RollingState(position=0, scores=())
+        validation = msgspec.structs.replace(state.validation, rolling=unread)
+        state = msgspec.structs.replace(state, validation=validation, best=None)
+    if state.keys.trains_otherwise(keys):
+        numbers = msgspec.structs.replace(state.numbers, passed_over=(), back_at=None)
+        state = msgspec.structs.replace(state, numbers=numbers)
+    return state
 
 
 def runs_smaller(folder: Path) -> bool:
@@ -191,22 +220,24 @@ def sweep(folder: Path) -> None:
 
 
 def path_of(folder: Path, step: int) -> Path:
-    """Where checkpoint ``step`` lies; aside, if a save that was to replace it was killed."""
-    path = folder / f"step-{step:08d}"
-    replaced = path.with_name(path.name + _REPLACED)
-    return replaced if replaced.exists() and not path.exists() else path
+    """Where checkpoint ``step`` lies; aside, if its heir was never there or is damaged."""
+    path = folder / checkpoint_name(step)
+    replaced = path.with_name(path.name + REPLACED)
+    if replaced.exists() and (not path.exists() or verify(path) is not None):
+        return replaced
+    return path
 
 
 def step_of(path: Path) -> int:
     """The step of a checkpoint by its name."""
-    found = _NAME.match(path.name)
-    assert found is not None
-    return int(found[1])
+    step = checkpoint_step(path.name)
+    assert step is not None
+    return step
 
 
 def in_order(folder: Path) -> list[Path]:
     """All checkpoints, oldest first, whole or not; one that was being replaced before its heir."""
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if _NAME.match(path.name)]
-    return sorted(found, key=lambda path: (step_of(path), not path.name.endswith(_REPLACED)))
+    found = [path for path in folder.iterdir() if checkpoint_step(path.name) is not None]
+    return sorted(found, key=lambda path: (step_of(path), not path.name.endswith(REPLACED)))

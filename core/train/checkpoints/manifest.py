@@ -17,6 +17,10 @@ _MOST_BYTES = 1 << 20
 _AT_A_TIME = 4
 
 
+class UnreadableError(ValueError):
+    """The disk didn't give a file just now, which says nothing of what is in it."""
+
+
 class FileRecord(msgspec.Struct, frozen=True):
     """A file's size, and the SHA-256 (hex) of its content."""
 
@@ -56,7 +60,7 @@ def seal(folder: Path) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder; raises ValueError with the reason where it can't be taken."""
+    """The manifest of a folder; raises ValueError as ``check`` does where it can't be taken."""
     path = folder / MANIFEST_FILE
     try:
         if folder.is_symlink() or path.is_symlink():
@@ -64,7 +68,9 @@ def read_manifest(folder: Path) -> Manifest:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"{MANIFEST_FILE}: too large to be one")
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise unreadable(MANIFEST_FILE, error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{MANIFEST_FILE}: {error}") from error
     for name in manifest.files:
         parts = PurePosixPath(name)
@@ -76,6 +82,7 @@ def read_manifest(folder: Path) -> Manifest:
 def check(folder: Path, *, hashes: bool = True) -> None:
     """Raises ValueError, saying what is wrong, unless the folder is what its manifest says.
 
+    It's an UnreadableError where that can't be told, since the disk fails.
     Its files must be those of the manifest, regular, of a kind that holds no code, and have their
     size and, with ``hashes``, their hash.
     """
@@ -83,7 +90,7 @@ def check(folder: Path, *, hashes: bool = True) -> None:
     try:
         found = {path.relative_to(folder).as_posix() for path in _files(folder)}
     except OSError as error:
-        raise ValueError(f"can't be looked through: {error.strerror or error}") from error
+        raise unreadable("it", error) from error
     for name in sorted(found - manifest.files.keys() - {MANIFEST_FILE}):
         raise ValueError(f"{name} is not in {MANIFEST_FILE}")
     for name, record in manifest.files.items():
@@ -100,7 +107,14 @@ def _check_file(path: Path, name: str, record: FileRecord, *, hashes: bool) -> N
         if hashes and _record(path) != record:
             raise ValueError(f"{name} is damaged: its SHA-256 is another")
     except OSError as error:
-        raise ValueError(f"{name} can't be read: {error.strerror or error}") from error
+        raise unreadable(name, error) from error
+
+
+def unreadable(name: str, error: OSError) -> ValueError:
+    """What to raise for a file that can't be read: UnreadableError unless it's missing."""
+    words = f"{name} can't be read: {error.strerror or error}"
+    missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+    return ValueError(words) if missing else UnreadableError(words)
 
 
 def _files(folder: Path) -> Iterator[Path]:

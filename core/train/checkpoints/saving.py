@@ -36,6 +36,7 @@ class Saver:
         self._needed = learner.checkpoint_bytes()
         self._failure: SaveError | None = None
         self._retry_at = 0.0
+        self._asked = False
         self.best: Best | None = None
         self.start_clock()
 
@@ -50,51 +51,55 @@ class Saver:
     def read_newest(self) -> tuple[TrainerState | None, Path | None, list[str]]:
         """Has the learner go back to the newest checkpoint that verifies and fits.
 
-        Returns its state and path, and a line for each newer one that was passed over. Raises
-        KocrError if checkpoints verify and none fits.
+        Returns its state and path, and a line for each newer one, or best one, that was passed
+        over. Raises KocrError if there are checkpoints and none is of use.
         """
         path, passed_over = checkpoint.newest(self._folder, self._learner.read)
         if path is None:
             return None, None, passed_over
-        state = checkpoint.read_state(path)
-        self._stand_at(state, path)
-        return state, path, passed_over
+        state = self._state_of(path)
+        return state, path, [*passed_over, *self._stand_at(state, path)]
 
-    def go_back(self) -> tuple[TrainerState | None, Path | None]:
-        """The newest checkpoint of a good step, None where training begins anew; later ones go.
+    def last_good(self) -> tuple[TrainerState | None, Path | None]:
+        """The newest checkpoint of a good step; None where training begins anew.
 
         Raises KocrError if there are checkpoints and none of a good step.
         """
         path = last_good(self._folder)
-        state = checkpoint.read_state(path) if path is not None else None
+        return (self._state_of(path) if path is not None else None), path
+
+    def go_back_to(self, state: TrainerState | None, path: Path | None) -> None:
+        """Training stands at what ``last_good`` gave, and what was saved since then goes."""
         to_step = state.step if state is not None else 0
         for later in checkpoint.in_order(self._folder):
-            if checkpoint.step_of(later) > to_step:
+            if checkpoint.step_of(later) > to_step and checkpoint.verify(later) is None:
                 checkpoint.remove(later)
         self._stand_at(state, path)
-        return state, path
 
-    def _stand_at(self, state: TrainerState | None, path: Path | None) -> None:
+    def _state_of(self, path: Path) -> TrainerState:
+        return checkpoint.under(checkpoint.read_state(path), self._job.keys)
+
+    def _stand_at(self, state: TrainerState | None, path: Path | None) -> list[str]:
+        """Returns a line if the best is no longer to be had."""
+        lost: list[str] = []
+        self.best, self._saved, self._saved_step = None, None, 0
         if state is None or path is None:
-            self.best, self._saved, self._saved_step = None, None, 0
-            return
-        best = state.best
-        if best and checkpoint.verify(checkpoint.path_of(self._folder, best.step)) is not None:
-            best = None
-        self.best = best
-        self._saved = state.step, best
-        self._saved_step = state.step
+            return lost
         self._retention.trust(path)
-        self._retention.distrust(state.step)
-
-    def forget_best(self) -> None:
-        """The best was chosen by scores that no longer count."""
-        self.best, self._saved = None, None
+        self.best, self._saved_step = state.best, state.step
+        if state.best is not None and state.best.step != state.step:
+            best = checkpoint.path_of(self._folder, state.best.step)
+            if (problem := checkpoint.verify(best)) is not None:
+                self.best = None
+                lost.append(f"{best.name}, the best, is passed over: {problem}; it's chosen anew")
+        self._saved = state.step, self.best
+        return lost
 
     def due(self, step: int) -> bool:
-        """Whether it's time to save, or to try again, or that was asked for."""
+        """Whether it's time to save, or to try again, or that was asked for since the last save."""
         now = time.perf_counter()
-        if self._job.control.take("checkpoint"):
+        self._asked = self._job.control.take("checkpoint") or self._asked
+        if self._asked:
             return True
         if self._failure is not None:
             return now >= self._retry_at
@@ -108,6 +113,7 @@ class Saver:
 
         Returns whether the state lies on disk; if not, training can go on: nothing was lost.
         """
+        self._asked = False
         if self._saved == (state.step, state.best):
             return True
         self._job.control.enter("saving")
@@ -174,7 +180,7 @@ class Saver:
         # The checkpoint is safe; a disk that fails only now is the next save's trouble.
         with contextlib.suppress(OSError, ValueError):
             self._needed = manifest.read_manifest(path).bytes
-            self._retention.apply(state.best.step if state.best else None)
+            self._retention.apply(state.step)
 
     def _tell_failed(self, step: int, error: SaveError) -> None:
         self._failure = error
@@ -191,6 +197,7 @@ class Saver:
     def _free_bytes(self) -> int | None:
         """The room on the run's disk; None where that can't be told."""
         try:
-            return shutil.disk_usage(self._job.run.path).free
+            there = self._folder if self._folder.exists() else self._job.run.path
+            return shutil.disk_usage(there).free
         except OSError:
             return None
