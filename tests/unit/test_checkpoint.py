@@ -197,7 +197,7 @@ def test_tensors_of_another_model_are_passed_over_for_an_older_checkpoint(
     assert path == folder / OLDER
     assert ("x" if change == "unknown" else first) in line
     shutil.rmtree(folder / OLDER)
-    with pytest.raises(KocrError, match="no checkpoint fits this run") as refused:
+    with pytest.raises(KocrError, match="no checkpoint can be gone on from") as refused:
         checkpoint.newest(folder, learner.read)
     assert not isinstance(refused.value, UnfitError)
 

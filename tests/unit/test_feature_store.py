@@ -64,11 +64,9 @@ def test_what_a_crash_left_unindexed_is_written_over(store: FeatureStore, photo:
 def test_an_index_that_takes_nothing_is_a_disk_that_takes_nothing(
     store: FeatureStore, photo: Path
 ) -> None:
-    key = store.key(str(photo))
-    assert key is not None
     (store.folder / "index.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(OSError, match=r"index\.sqlite: file is not a database"):
-        FeatureStore(store.folder, WIDTH).put(key, values(3))
+        put(store, photo)
 
 
 def test_the_same_content_elsewhere_is_the_same_photo(store: FeatureStore, photo: Path) -> None:

@@ -19,8 +19,9 @@ class Crew:
     def hear(self) -> Any:
         return next(self._words)
 
-    def gather(self, _item: list[Any]) -> None:
+    def gather(self, item: list[Any]) -> list[Any]:
         self.gathered += 1
+        return item
 
 
 class Learner:

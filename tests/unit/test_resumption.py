@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from checkpoints import save_some
 from learners import Signs, events_of, setup_of
 
 from core import toml_file
@@ -88,7 +89,7 @@ def test_raised_epochs_go_on_and_are_what_later_workers_are_held_to(signs: Signs
 
 def test_fewer_epochs_than_are_done_end_in_one_line(signs: Signs) -> None:
     run = begin(signs.job(epochs=3)).run
-    (run.checkpoints / "step-00000006").mkdir()
+    save_some(run.checkpoints, 6)
     with pytest.raises(UsageError, match=r"ends at step 4, but 6 steps are done; raise it to 2"):
         begin(again(run, epochs=1), "config-changed")
 
@@ -97,7 +98,7 @@ def test_another_rank_cannot_be_allowed_once_there_is_a_checkpoint(signs: Signs)
     run = begin(signs.job()).run
     text = run.config_file.read_text(encoding="utf-8")
     run.config_file.write_text(text.replace("rank = 4", "rank = 8"), encoding="utf-8")
-    (run.checkpoints / "step-00000002").mkdir()
+    save_some(run.checkpoints, 2)
     with pytest.raises(UsageError, match=r"lora\.rank = 8: .* begun with 4, which can't change"):
         begin(again(run), "config-changed")
 
@@ -105,7 +106,7 @@ def test_another_rank_cannot_be_allowed_once_there_is_a_checkpoint(signs: Signs)
 def test_a_run_of_an_earlier_version_goes_on_and_says_so(signs: Signs) -> None:
     run = begin(signs.job()).run
     run.contract_file.unlink()
-    (run.checkpoints / "step-00000002").mkdir()
+    save_some(run.checkpoints, 2)
     begin(again(run))
     assert read_contract(run) is not None
     said = [event.message for event in events_of(run) if isinstance(event, Log)]
