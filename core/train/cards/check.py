@@ -27,7 +27,7 @@ def failed_before(run: RunDir) -> bool:
     failed = False
     for event in run.events().read():
         if isinstance(event, Finished):
-            failed = event.exit_code == GpuLostError.exit_code
+            failed = failed or event.exit_code == GpuLostError.exit_code
         elif isinstance(event, TrainingStarted):
             failed = False
     return failed
