@@ -63,11 +63,16 @@ class Control:
             return
         events = EventReader(self._run.events_file).read()
         seen = {event.id for event in events if isinstance(event, RequestSeen)}
-        if asked.id in seen:
-            self._last_id = asked.id
-        if asked.id in seen or asked.time >= began:
+        if asked.id not in seen and asked.time >= began:
             return
         self._last_id = asked.id
+        if asked.id not in seen:
+            self._settle_left(asked, began)
+        # Standing there it would keep weaker ones from being asked.
+        with contextlib.suppress(OSError):
+            self._run.control_file.unlink()
+
+    def _settle_left(self, asked: ControlRequest, began: float) -> None:
         left = "was left by a worker that is no more"
         if asked.request in SURVIVES and began - asked.time <= LEFTOVER_SECONDS:
             self._log("info", f"the request to {asked.request} {left}: it is obeyed now")

@@ -58,7 +58,9 @@ def check(made: RunDir, *code: str, config: RunConfig = CONFIG) -> None:
         ((LOST, worker("cuda"), FAILED), True),
     ],
 )
-def test_only_training_since_then_clears_a_failed_card(made: RunDir, past: tuple[object, ...], failed: bool) -> None:
+def test_only_training_since_then_clears_a_failed_card(
+    made: RunDir, past: tuple[object, ...], failed: bool
+) -> None:
     events = EventWriter(made.events_file)
     for event in past:
         events.write(event)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,21 @@ def test_a_request_is_taken_once(run: RunDir, control: Control) -> None:
     run.request("checkpoint")
     control.check()
     assert control.take("checkpoint")
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_stop_that_is_over_keeps_nobody_from_asking(
+    run: RunDir, control: Control, seen: bool
+) -> None:
+    run.request("stop")
+    if seen:
+        with pytest.raises(StoppedError):
+            control.check()
+    again = Control(run, EventWriter(run.events_file))
+    again.settle(time.time())
+    run.request("evaluate")
+    again.check()
+    assert again.take("evaluate")
 
 
 def test_a_pause_waits_and_goes_back_to_where_it_was(run: RunDir, control: Control) -> None:
