@@ -14,9 +14,10 @@ _LAST_WORD_SECONDS = 2.0
 class StopSignals:
     """Hears SIGTERM, SIGINT and SIGHUP; nothing is ever raised into the code they interrupt.
 
-    ``asked`` is the first signal's name, None before; ``wake`` is set with it. A second one calls
-    ``leave`` with its name and ends the process with exit code 3, from a thread of its own so that
-    it works while the main one waits for a disk or a device. After ``end`` no signal has an effect.
+    ``asked`` is the first signal's name, None before; ``wake`` is set with it. A second one, where
+    SIGHUP never counts, calls ``leave`` with its name and ends the process with exit code 3, from a
+    thread of its own so that it works while the main one waits for a disk or a device. After
+    ``end`` no signal has an effect.
     """
 
     def __init__(self) -> None:
@@ -51,9 +52,10 @@ class StopSignals:
             for number in block:
                 if number not in STOP_SIGNALS:
                     continue
-                heard += 1
+                # At logout and shutdown systemd sends SIGTERM and SIGHUP at once.
+                heard += number != signal.SIGHUP
                 self._on_signal(number)
-                if heard > 1 and not self._over:
+                if heard > 1 and number != signal.SIGHUP and not self._over:
                     self._leave(signal.Signals(number).name)
 
     def _leave(self, name: str) -> None:

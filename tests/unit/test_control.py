@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -182,6 +184,24 @@ def test_a_signal_asks_for_a_stop(control: Control, number: int) -> None:
     os.kill(os.getpid(), number)
     with pytest.raises(StoppedError):
         control.check()
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP])
+def test_a_hang_up_is_no_second_request(first: int) -> None:
+    code = f"""
+import os, signal, threading
+from functools import partial
+from core.train.signals import StopSignals
+signals = StopSignals()
+signals.leave = partial(print, flush=True)
+signals.install()
+for number in ({int(first)}, signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    os.kill(os.getpid(), number)
+threading.Event().wait(60)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    second = "SIGINT" if first == signal.SIGTERM else "SIGTERM"
+    assert (done.stdout.strip(), done.returncode) == (second, 3)
 
 
 def test_the_heartbeat_beats_until_it_ends() -> None:
