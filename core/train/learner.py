@@ -108,9 +108,10 @@ class Learner:
         Raises KocrError if a weight is not finite and GpuLostError if the card has failed by then,
         so that no such checkpoint is kept.
         """
-        with torch.no_grad():
-            finite = [value.isfinite().all() for _name, value in self.parts.parameters]
-        if not torch.stack(finite).all().item():
+        # On the host, since it is saved where the device has no memory left, too.
+        with torch.no_grad(), self._device.host_work():
+            finite = all(value.cpu().isfinite().all() for _name, value in self.parts.parameters)
+        if not finite:
             raise KocrError(
                 "the adapter's weights are not finite, so they are not saved; resume goes on from "
                 "the last checkpoint; lower train.learning_rate in the run's config.toml first"
