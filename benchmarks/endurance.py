@@ -25,27 +25,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 from console import Terminal, kocr
 from machine import machine
+from small_run import small_config
 
-from core.config import (
-    DataConfig,
-    DeviceConfig,
-    LoraConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-    TuneConfig,
-    ValidationConfig,
-)
-from core.demo.prepare import demo_config
+from core.config import RunConfig
 from core.demo.signboards import write_dataset
 from core.launch import launch
 from core.run_dir import RunDir, create_run
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 from core.train.checkpoints import checkpoint
 
+replace = msgspec.structs.replace
 EVERY_SECONDS = 15
 SAMPLES_A_VISIT = 4
 WARM_UP_SECONDS = 300
@@ -54,29 +47,21 @@ FIGURES = ("resident_mib", "own_mib", "files", "threads")
 Sample = dict[str, float]
 
 
-def endless_config(folder: Path) -> RunConfig:
-    """A run that no hour ends."""
-    return RunConfig(
-        name="endurance",
-        model=ModelConfig(path=demo_config().model.path, dtype="fp32"),
-        data=DataConfig(
-            train=str(folder / "train.jsonl"), validation=str(folder / "validation.jsonl")
-        ),
-        device=DeviceConfig(profile="cpu", capacity_gib=0.2),
-        tune=TuneConfig(max_pixels=48 * 784),
-        lora=LoraConfig(rank=4, dropout=0.1),
-        train=TrainConfig(
-            epochs=10_000,
-            batch=8,
-            micro_batch_tokens=400,
-            learning_rate=1e-3,
-            loader_workers=1,
-            checkpoint_minutes=0.5,
-        ),
-        validation=ValidationConfig(
-            slice_rows=4, selection_rows=8, report_rows=8, max_new_tokens=16
-        ),
+def endless_config(home: Path) -> RunConfig:
+    """The small run with larger steps, which no hour ends."""
+    small = small_config(home)
+    train = replace(
+        small.train,
+        epochs=10_000,
+        batch=8,
+        micro_batch_tokens=400,
+        checkpointing="auto",
+        checkpoint_minutes=0.5,
     )
+    validation = replace(
+        small.validation, share=0.1, selection_rows=8, report_rows=8, max_new_tokens=16
+    )
+    return replace(small, name="endurance", train=train, validation=validation)
 
 
 def figures(process: psutil.Process) -> Sample:
@@ -220,7 +205,7 @@ def endure(home: Path, minutes: float, out: Path | None) -> dict[str, Any]:
     """The whole of it in a home of its own; ``out`` has what is known after every visit."""
     write_dataset(home / "signs", train=320, validation=48, seed=5)
     os.environ["KOCR_HOME"] = str(home)
-    run = create_run(home / "runs", endless_config(home / "signs"))
+    run = create_run(home / "runs", endless_config(home))
     worker = launch(run)
     watch = RunWatch(run)
     wait_for_training(watch)

@@ -194,7 +194,7 @@ class Undisturbed:
 
     def new_run(self, processes: int) -> RunDir:
         """Another run of so many processes that needs no tuning."""
-        config = kill_runs.often_saved(self._home / "signs", processes)
+        config = kill_runs.often_saved(self._home, processes)
         return kill_runs.new_run(self._home / "runs", config, self._certificate)
 
 

@@ -19,53 +19,32 @@ from typing import Any
 
 import msgspec
 import psutil
+from small_run import small_config
 
-from core.config import (
-    DataConfig,
-    DeviceConfig,
-    LoraConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-    TuneConfig,
-    ValidationConfig,
-)
-from core.demo.prepare import demo_config
+from core.config import RunConfig
 from core.event_log import EventReader
 from core.events import Finished, Log, State, StateChanged, Step, WorkerStarted
 from core.launch import launch
 from core.run_dir import RunDir, create_run
 from core.train.checkpoints import checkpoint
 
+replace = msgspec.structs.replace
 ADAPTER = f"{checkpoint.ADAPTER_FOLDER}/adapter_model.safetensors"
 EXACT = (ADAPTER, checkpoint.OPTIMIZER_FILE)
 _OFTEN_SECONDS = 0.01
 _PATIENCE_SECONDS = 300.0
 
 
-def often_saved(folder: Path, processes: int) -> RunConfig:
-    """Twenty-four steps in two epochs, with dropout and several micro-batches a step."""
-    return RunConfig(
+def often_saved(home: Path, processes: int) -> RunConfig:
+    """The small run with a checkpoint at every step and little to read."""
+    small = small_config(home)
+    return replace(
+        small,
         name=f"kill-{processes}",
-        model=ModelConfig(path=demo_config().model.path, dtype="fp32"),
-        data=DataConfig(
-            train=str(folder / "train.jsonl"), validation=str(folder / "validation.jsonl")
-        ),
-        device=DeviceConfig(profile="cpu", capacity_gib=0.2, processes=processes),
-        tune=TuneConfig(max_pixels=48 * 784),
-        lora=LoraConfig(rank=4, dropout=0.1),
-        train=TrainConfig(
-            epochs=2,
-            batch=4,
-            micro_batch_tokens=200,
-            checkpointing=2,
-            learning_rate=1e-3,
-            seed=11,
-            loader_workers=1,
-            checkpoint_steps=1,
-        ),
-        validation=ValidationConfig(
-            share=0.2, slice_rows=2, selection_rows=2, report_rows=4, max_new_tokens=6
+        device=replace(small.device, processes=processes),
+        train=replace(small.train, checkpoint_steps=1),
+        validation=replace(
+            small.validation, slice_rows=2, selection_rows=2, report_rows=4, max_new_tokens=6
         ),
     )
 

@@ -138,9 +138,9 @@ def where_time_goes(make: Callable[[], Iterator[Any]]) -> list[str]:
     for _ in range(PROFILED):
         next(arriving)
     profile.disable()
-    stats = pstats.Stats(profile, stream=io.StringIO()).stats  # type: ignore[attr-defined]
-    own = sorted(((figures[2], key) for key, figures in stats.items()), reverse=True)[:7]
-    return [f"{seconds / PROFILED * 1e3:6.1f} ms  {key[2]}" for seconds, key in own]
+    profiles = pstats.Stats(profile, stream=io.StringIO()).get_stats_profile().func_profiles
+    own = sorted(((figures.tottime, name) for name, figures in profiles.items()), reverse=True)[:7]
+    return [f"{seconds / PROFILED * 1e3:6.1f} ms  {name}" for seconds, name in own]
 
 
 def stock_processors() -> dict[str, Any]:

@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,12 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
     taken: dict[str, list[float]] = {"ours": [], "torch.save": [], "torch.save + fsync": []}
     for number in range(rounds + 1):
         os.sync()
-        ours = seconds(lambda: save(folder / "ours", number, adapted, parameters, optimizer))  # noqa: B023
+        ours = seconds(partial(save, folder / "ours", number, adapted, parameters, optimizer))
         os.sync()
         file = folder / "stock.pt"
         state = {"adapter": dict(parameters), "optimizer": optimizer.state_dict()}
-        stock = seconds(lambda: torch.save(state, file))  # noqa: B023
-        flushed = stock + seconds(lambda: flush(file))  # noqa: B023
+        stock = seconds(partial(torch.save, state, file))
+        flushed = stock + seconds(partial(flush, file))
         checkpoint.remove(checkpoint.path_of(folder / "ours", number - 1))
         if number:
             for name, value in zip(taken, (ours, stock, flushed), strict=True):

@@ -33,7 +33,7 @@ def impossible_figure(record: msgspec.Struct) -> str | None:
                 values = tuple(value for value in values if value is not None) or (least,)
             if min(values) < least or max(values) > most:
                 return _first_outside(record, group.names, least, most)
-    if kinds.is_event and not 0 <= record.time <= MOST_TIME:  # type: ignore[attr-defined]
+    if isinstance(record, Event) and not 0 <= record.time <= MOST_TIME:
         return "time"
     if isinstance(record, Step) and not record.limit_bytes:
         return "limit_bytes"
@@ -69,7 +69,6 @@ class _Kinds(NamedTuple):
 
     numbers: tuple[_Group | None, _Group | None]
     inner: tuple[str, ...]
-    is_event: bool
 
 
 @cache
@@ -85,7 +84,7 @@ def _fields(kind: type[msgspec.Struct]) -> _Kinds:
             figures.append(name)
         elif any(_holds_records(option) for option in options):
             inner.append(name)
-    return _Kinds((_group(counts), _group(figures)), tuple(inner), issubclass(kind, Event))
+    return _Kinds((_group(counts), _group(figures)), tuple(inner))
 
 
 def _group(names: list[str]) -> _Group | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from core.run_dir import RunDir, list_runs
-from core.run_state import watch
+from core.run_watch import watch
 from kocr_tui import format as fmt
 from kocr_tui.app import ConsoleApp
 

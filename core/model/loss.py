@@ -46,5 +46,6 @@ def label_loss(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
 
     ``hidden`` (n, h) are the states that predict them, ``head`` (vocabulary, h) the layer.
     """
+    # torch gives Function.apply no types.
     loss: Tensor = _LabelLoss.apply(hidden, head, labels)  # type: ignore[no-untyped-call]
     return loss

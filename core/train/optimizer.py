@@ -34,12 +34,12 @@ def update(optimizer: torch.optim.Optimizer, finite: Tensor) -> None:
         if finite.item():
             optimizer.step()
         return
-    # What the kernel knows a loss scaler's verdict by.
-    optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+    # What the kernel knows a loss scaler's verdict by; torch sets it from outside, too.
+    vars(optimizer)["found_inf"] = (~finite).float()
     try:
         optimizer.step()
     finally:
-        del optimizer.found_inf  # type: ignore[attr-defined]
+        del vars(optimizer)["found_inf"]
 
 
 def save_optimizer(optimizer: torch.optim.Optimizer, parameters: Named, path: Path) -> None:

@@ -3,7 +3,7 @@
 import argparse
 
 from core.run_dir import list_runs, runs_folder
-from core.run_state import watch
+from core.run_watch import watch
 from core.visible_text import visible
 from kocr_tui.commands.status import line_of
 from kocr_tui.plain import report

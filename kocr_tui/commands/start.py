@@ -6,7 +6,7 @@ import time
 from core.errors import UsageError
 from core.launch import launch, prepare_demo
 from core.run_dir import RunDir, create_run, runs_folder
-from core.run_state import has_further_epochs, watch
+from core.run_watch import has_further_epochs, watch
 from core.visible_text import visible
 from kocr_tui.commands.console import has_terminal, look_of_options, open_on
 from kocr_tui.commands.status import line_of

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from core.errors import KocrError
 from core.events import FINAL_STATES
-from core.run_state import RunState, RunWatch, watch
+from core.run_state import RunState
+from core.run_watch import RunWatch, watch
 from kocr_tui import format as fmt
 from kocr_tui.commands.which_run import live_or_last
 from kocr_tui.plain import report

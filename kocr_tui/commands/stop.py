@@ -10,7 +10,7 @@ import time
 
 from core.errors import KocrError, UsageError
 from core.events import Request
-from core.run_state import RunWatch, watch
+from core.run_watch import RunWatch, watch
 from kocr_tui.commands.which_run import named_or_live
 from kocr_tui.plain import report
 from kocr_tui.plain.follow import died

@@ -10,7 +10,7 @@ from core.errors import KocrError
 from core.launch import launch
 from core.planning import PlanReport
 from core.run_dir import RunDir, create_run, runs_folder
-from core.run_state import watch
+from core.run_watch import watch
 from kocr_tui.options.run_config import config_of_options
 from kocr_tui.plain import report
 from kocr_tui.plain.follow import follow

@@ -27,7 +27,7 @@ from core.events import (
     Validated,
     WorkerStarted,
 )
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 from kocr_tui import format as fmt
 from kocr_tui.faults import Fault, fault_in_words, level_of
 from kocr_tui.strings import say

@@ -9,7 +9,7 @@ import msgspec
 
 from core.events import Setup
 from core.profile import GIB
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 from core.visible_text import is_without_form
 
 _FOREIGN = re.compile(r"[^\x20-\x7e]")

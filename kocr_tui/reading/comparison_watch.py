@@ -9,7 +9,8 @@ from core.config import RunConfig
 from core.errors import UsageError
 from core.events import FINAL_STATES, AnyEvent, Step, Validated
 from core.run_dir import RunDir
-from core.run_state import RunState, RunWatch
+from core.run_state import RunState
+from core.run_watch import RunWatch
 from kocr_tui.messages import RunsCompared
 from kocr_tui.reading.folder_watch import Post
 from kocr_tui.views.comparison import Compared, Stage

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.events import AnyEvent
 from core.hardware.nvml import Monitor
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 from kocr_tui.messages import RunNews
 from kocr_tui.reading.folder_watch import Post
 from kocr_tui.reading.others_on_card import OthersOnCard

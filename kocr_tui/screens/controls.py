@@ -4,7 +4,7 @@ from functools import partial
 
 from core.events import Request, ResumeRefused
 from core.run_dir import RunDir
-from core.run_state import has_further_epochs
+from core.run_watch import has_further_epochs
 from kocr_tui import format as fmt
 from kocr_tui.actions import RESUMABLE
 from kocr_tui.screens.base import BaseScreen

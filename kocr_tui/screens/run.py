@@ -10,7 +10,7 @@ from textual.widgets import ContentSwitcher
 
 from core.events import Request, ResumeRefused, State
 from core.run_dir import RunDir
-from core.run_state import config_or_none
+from core.run_watch import config_or_none
 from kocr_tui.actions import RUN_VIEWS, Action, Place, bindings_for
 from kocr_tui.messages import RunCardRead, RunNews
 from kocr_tui.reading.card_reading import Wanted

@@ -11,7 +11,7 @@ from core.errors import KocrError, UsageError
 from core.launch import launch
 from core.planning import PlannedSetup
 from core.run_dir import RunDir, write_whole
-from core.run_state import RunWatch, watch
+from core.run_watch import RunWatch, watch
 from kocr_tui.strings import say
 
 _PATIENCE_SECONDS = 120.0

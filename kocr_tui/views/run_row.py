@@ -10,7 +10,8 @@ from core.evaluate.text import Score
 from core.events import Scope, State, Step, Validated
 from core.history import History, Thinned
 from core.run_dir import RunDir
-from core.run_state import RunState, RunWatch, config_or_none
+from core.run_state import RunState
+from core.run_watch import RunWatch, config_or_none
 
 _STAMP = "%Y%m%d-%H%M%S"
 _STAMP_LENGTH = 15

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from e2e_box import Box, small_config
+from e2e_box import Box
+from small_run import small_config
 from ssh_box import Desk, Door, open_door, what_is_missing
 
 from core.demo.signboards import write_dataset
 from core.launch import launch
 from core.run_dir import RunDir, create_run, list_runs
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 
 TRAIN_PHOTOS = 48
 

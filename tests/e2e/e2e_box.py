@@ -15,22 +15,12 @@ from typing import Any
 import msgspec
 
 from core import toml_file
-from core.config import (
-    DataConfig,
-    DeviceConfig,
-    LoraConfig,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-    TuneConfig,
-    ValidationConfig,
-)
+from core.config import RunConfig
 from core.run_dir import RunDir, create_run
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 
 PATIENCE_SECONDS = 240.0
 _TICK = threading.Event()
-BASE = Path(__file__).parents[2] / "core" / "demo" / "base"
 
 
 @dataclass
@@ -98,33 +88,6 @@ def wait_for_end(watch: RunWatch) -> None:
         assert time.monotonic() < deadline
         _TICK.wait(0.02)
     watch.poll()
-
-
-def small_config(folder: Path) -> RunConfig:
-    """Twenty-four steps of four signs, with dropout so that randomness counts."""
-    return RunConfig(
-        name="small",
-        model=ModelConfig(path=str(BASE), dtype="fp32"),
-        data=DataConfig(
-            train=str(folder / "signs" / "train.jsonl"),
-            validation=str(folder / "signs" / "validation.jsonl"),
-        ),
-        device=DeviceConfig(profile="cpu", capacity_gib=0.2),
-        tune=TuneConfig(max_pixels=48 * 784),
-        lora=LoraConfig(rank=4, dropout=0.1),
-        train=TrainConfig(
-            epochs=2,
-            batch=4,
-            micro_batch_tokens=200,
-            checkpointing=2,
-            learning_rate=1e-3,
-            seed=11,
-            loader_workers=1,
-        ),
-        validation=ValidationConfig(
-            share=0.2, slice_rows=4, selection_rows=4, report_rows=8, max_new_tokens=8
-        ),
-    )
 
 
 def untuned(config: RunConfig, tolerance: float) -> RunConfig:

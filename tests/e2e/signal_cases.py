@@ -24,7 +24,7 @@ from core.events import (
 )
 from core.launch import launch
 from core.run_dir import RunDir, create_run
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 from core.train.checkpoints import checkpoint
 
 DEADLINE_SECONDS = 30.0

@@ -8,7 +8,7 @@ from e2e_box import Box, write_config
 
 from core.data.feature_store import FeatureStore
 from core.run_dir import RunDir
-from core.run_state import watch
+from core.run_watch import watch
 
 pytestmark = pytest.mark.e2e
 PHOTOS = 48

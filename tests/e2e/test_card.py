@@ -12,7 +12,7 @@ from test_run import weights
 from core import lock
 from core.events import CardTrouble, CheckpointSaved, Finished, Log, Step, TrainingStarted
 from core.run_dir import RunDir
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 from core.train.cards.own import CPU_CARD_VARIABLE
 
 pytestmark = pytest.mark.e2e

@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
-from e2e_box import Box, small_config, wait_for_end, wait_until
+from e2e_box import Box, wait_for_end, wait_until
+from small_run import small_config
 
 from core.config import RunConfig
 from core.launch import launch
 from core.run_dir import RunDir
-from core.run_state import RunWatch, watch
+from core.run_watch import RunWatch, watch
 
 pytestmark = pytest.mark.e2e
 STEPS = 24

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from e2e_box import PATIENCE_SECONDS, Box, small_config, write_config
+from e2e_box import PATIENCE_SECONDS, Box, write_config
 from kill_runs import Findings, Reference, content, different_bytes, losses_of, read_events
 from moments import MOMENTS
+from small_run import small_config
 
 from core.event_log import EventReader
 from core.events import Step, TrainingStarted
 from core.run_dir import RunDir
-from core.run_state import watch
+from core.run_watch import watch
 from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e

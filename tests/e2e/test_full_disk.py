@@ -12,7 +12,7 @@ from test_run import start, weights
 from core.event_log import EventReader
 from core.events import SaveFailed
 from core.run_dir import RunDir, create_run
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from e2e_box import Box, small_config, wait_for_end, wait_until
+from e2e_box import Box, wait_for_end, wait_until
+from small_run import small_config
 from test_run import LAST, start, weights
 
 from core.event_log import EventReader
 from core.events import RanOutOfMemory
 from core.hardware.device import CPU_TENANTS_VARIABLE
 from core.run_dir import RunDir
-from core.run_state import RunWatch, watch
+from core.run_watch import RunWatch, watch
 from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e

@@ -12,7 +12,7 @@ from test_run import start, weights
 from core.event_log import EventReader
 from core.events import RowSetAside
 from core.run_dir import RunDir
-from core.run_state import watch
+from core.run_watch import watch
 
 pytestmark = pytest.mark.e2e
 

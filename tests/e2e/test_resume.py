@@ -6,13 +6,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from e2e_box import BASE, Box, small_config, wait_for_end, wait_until, write_config
+from e2e_box import BASE, Box, wait_for_end, wait_until, write_config
+from small_run import small_config
 
 from core.contract import read_contract, write_contract
 from core.events import Differed, ProbeStarted, Validated
 from core.launch import launch
 from core.run_dir import RunDir
-from core.run_state import RunWatch, watch
+from core.run_watch import RunWatch, watch
 
 pytestmark = pytest.mark.e2e
 LAST = "checkpoints/step-00000024"

@@ -16,7 +16,7 @@ from e2e_box import Box, untuned, wait_for_end, wait_until, write_config
 from core.events import CheckpointSaved, ProbeFinished
 from core.launch import launch
 from core.run_dir import RunDir, create_run, list_runs
-from core.run_state import RunWatch, watch
+from core.run_watch import RunWatch, watch
 from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from e2e_box import PATIENCE_SECONDS, Box, wait_until
 
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,7 @@ from signal_cases import DEADLINE_SECONDS, PHASES, SIGNALS, Outcome, Phase, hit,
 
 from core.errors import UsageError
 from core.launch import launch
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e

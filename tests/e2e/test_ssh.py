@@ -11,7 +11,7 @@ from ssh_box import Desk, Terminal
 
 from core.events import CheckpointSaved, TrainingStarted
 from core.run_dir import RunDir, list_runs
-from core.run_state import RunWatch, watch
+from core.run_watch import RunWatch, watch
 
 pytestmark = pytest.mark.e2e
 LAG_SECONDS = 2.0

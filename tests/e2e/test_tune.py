@@ -5,14 +5,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from e2e_box import Box, small_config, wait_for_end, wait_until, write_config
+from e2e_box import Box, wait_for_end, wait_until, write_config
+from small_run import small_config
 
 from core.demo.signboards import write_dataset
 from core.events import Finished
 from core.launch import launch
 from core.planning import PlanReport
 from core.run_dir import create_run, list_runs
-from core.run_state import RunWatch, watch
+from core.run_watch import RunWatch, watch
 from kocr_tui.reading.plan_watch import PlanWatch
 from kocr_tui.views.choice import choose
 

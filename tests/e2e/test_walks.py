@@ -7,7 +7,7 @@ import pytest
 from e2e_box import wait_for_end, wait_until
 from ssh_box import Desk
 
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 
 pytestmark = pytest.mark.e2e
 MOST_KEYS = 4

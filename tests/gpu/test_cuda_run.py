@@ -26,7 +26,7 @@ from core.demo.prepare import demo_config
 from core.demo.signboards import write_dataset
 from core.launch import launch
 from core.run_dir import RunDir, create_run
-from core.run_state import RunWatch
+from core.run_watch import RunWatch
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA card")
 STEPS = 24

@@ -19,7 +19,8 @@ from core.events import (
     NotFinite,
     SaveFailed,
 )
-from core.run_state import RunState, watch
+from core.run_state import RunState
+from core.run_watch import watch
 from kocr_tui import format as fmt
 from kocr_tui.app import ConsoleApp
 from kocr_tui.commands.status import line_of as status_line

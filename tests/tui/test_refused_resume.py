@@ -10,7 +10,7 @@ from core import toml_file
 from core.config import RunConfig
 from core.events import Difference, ResumeRefused
 from core.run_dir import RunDir
-from core.run_state import watch
+from core.run_watch import watch
 from kocr_tui.app import ConsoleApp
 from kocr_tui.plain.follow import _Printer
 from kocr_tui.plain.report import status

@@ -15,7 +15,7 @@ from textual.widgets import Input, RichLog, Static
 from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, Story
 
-from core.run_state import HeartbeatWatch
+from core.run_watch import HeartbeatWatch
 from kocr_tui.app import ConsoleApp
 from kocr_tui.messages import RunNews
 from kocr_tui.reading.data_audit import RowsSummary

@@ -15,7 +15,7 @@ import pytest
 from tui_story import Story, training_story, worker_of
 
 from core.events import CertificateVoided, Change, Finished, Log
-from core.run_state import watch
+from core.run_watch import watch
 from kocr_tui import format as fmt
 from kocr_tui.commands.status import line_of
 from kocr_tui.plain.follow import _Printer

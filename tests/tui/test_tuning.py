@@ -17,7 +17,8 @@ from core.events import Planned, StateChanged, TrainingStarted
 from core.hardware.nvml import Card, Monitor, Process
 from core.planning import PlannedSetup
 from core.run_dir import RunDir
-from core.run_state import RunState, watch
+from core.run_state import RunState
+from core.run_watch import watch
 from kocr_tui.app import ConsoleApp
 from kocr_tui.plain.follow import _Printer
 from kocr_tui.reading.others_on_card import OthersOnCard

@@ -49,7 +49,7 @@ def test_reports_need_no_torch(tmp_path: Path, command: list[str]) -> None:
 
 
 def test_the_protocol_needs_no_torch() -> None:
-    modules = "core.config, core.profile, core.events, core.run_dir, core.run_state, core.launch"
+    modules = "core.config, core.profile, core.events, core.run_dir, core.run_watch, core.launch"
     readers = "core.hardware.nvml, core.hardware.doctor, core.evaluate.text, core.tune.search"
     assert loaded_modules(f"import {modules}, {readers}").isdisjoint({*FORBIDDEN, TEXTUAL})
 

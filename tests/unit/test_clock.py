@@ -8,7 +8,7 @@ import pytest
 
 from core.config import DataConfig, ModelConfig, RunConfig
 from core.run_dir import RunDir, create_run
-from core.run_state import HeartbeatWatch, watch
+from core.run_watch import HeartbeatWatch, watch
 
 HOUR = 3600.0
 

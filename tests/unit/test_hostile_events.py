@@ -16,7 +16,7 @@ from core.event_bounds import MOST_COUNT
 from core.event_log import KEPT_PROBLEMS, MOST_LINE_BYTES, EventReader
 from core.events import AnyEvent
 from core.run_dir import RunDir
-from core.run_state import watch
+from core.run_watch import watch
 from core.visible_text import MOST_CHARACTERS, is_without_form
 from kocr_tui.commands.status import line_of as status_line
 from kocr_tui.plain import report

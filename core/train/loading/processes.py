@@ -46,9 +46,9 @@ class Arriving:
             raise LoaderDiedError(_how(died)) from error
 
     def _first_dead(self) -> BaseProcess | None:
-        ends = {process.sentinel: process for process in self._processes}
-        ended = connection.wait(list(ends), _WORD_OF_END_SECONDS)
-        return ends[ended[0]] if ended else None  # type: ignore[index]
+        ends = [process.sentinel for process in self._processes]
+        ended = connection.wait(ends, _WORD_OF_END_SECONDS)
+        return next((process for process in self._processes if process.sentinel in ended), None)
 
 
 def _how(process: BaseProcess) -> str:
