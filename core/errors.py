@@ -40,6 +40,14 @@ class GpuLostError(KocrError):
     exit_code = 4
 
 
+def one_line(error: KocrError | OSError, place: object = None) -> str:
+    """What to tell of an error; a system's names its file, else ``place`` where that is given."""
+    if isinstance(error, KocrError) or error.strerror is None:
+        return str(error)
+    where = error.filename or place
+    return f"{where}: {error.strerror}" if where else error.strerror
+
+
 def first_line(error: BaseException) -> str:
     """The first line of a library's message, for use inside one of ours."""
     lines = str(error).strip().splitlines()

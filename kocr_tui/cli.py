@@ -5,7 +5,7 @@ import io
 import sys
 from collections.abc import Sequence
 
-from core.errors import KocrError
+from core.errors import KocrError, one_line
 from kocr_tui.options.arguments import make_parser
 
 
@@ -16,15 +16,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except KocrError as error:
-        from core.visible_text import visible
-
-        print(f"kocr-tui: {visible(str(error))}", file=sys.stderr)
+        _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
         return 3
     except BrokenPipeError:
         sys.stderr.close()
         return 1
+    except OSError as error:
+        _complain(error)
+        return 1
+
+
+def _complain(error: KocrError | OSError) -> None:
+    from core.visible_text import visible
+
+    print(f"kocr-tui: {visible(one_line(error))}", file=sys.stderr)
 
 
 def _escape_what_cannot_be_shown() -> None:

@@ -246,11 +246,12 @@ def _add_run_commands(commands: "Commands", common: _Parser) -> None:
     }
     for name, text in texts.items():
         parser = _add(commands, common, name, text)
+        default = "the newest" if name == "resume" else "the live run"
         parser.add_argument(
             "run",
             nargs="?",
             metavar="RUN",
-            help="its id, a start or end of it, or 'last' (default: the live run)",
+            help=f"its id, a start or end of it, or 'last' (default: {default})",
         )
         if name in ("status", "stop", "abort"):
             _add_json(parser)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from kocr_tui.cli import main
+
 FORBIDDEN = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 TEXTUAL = "textual"
 
@@ -39,6 +41,41 @@ def test_help_is_quick_and_light(tmp_path: Path) -> None:
     assert done.returncode == 0
     for command in ("demo", "train", "runs", "status", "attach", "stop", "abort", "resume"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "/a\x1b[2J\n/b"), "/a␛[2J␊/b: No space left on "),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("odd"), "odd"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    error: OSError,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_options: object) -> int:
+        raise error
+
+    monkeypatch.setattr("kocr_tui.commands.run", fail)
+    assert main(["runs"]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"kocr-tui: {said}")
+
+
+def test_a_reader_that_leaves_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_options: object) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("kocr_tui.commands.run", fail)
+    monkeypatch.setattr("sys.stderr.close", lambda: None)
+    assert main(["runs"]) == 1
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("command", [["runs", "--json"], ["doctor", "--json"]])
