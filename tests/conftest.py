@@ -11,6 +11,8 @@ from PIL import Image
 from sign_rows import chat_row
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Tests run side by side, one on a core: more threads each would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine is no failure, so no example has a deadline.
 settings.register_profile("kocr", deadline=None)

@@ -13,7 +13,7 @@ from core.run_dir import RunDir
 
 pytestmark = pytest.mark.e2e
 replace = msgspec.structs.replace
-KILLS = 4
+KILLS = 3
 
 
 def test_workers_that_are_killed_at_random_end_as_if_nothing_had_happened(

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from e2e_box import BASE, Box, wait_for_end, wait_until, write_config
+from e2e_box import Box, wait_for_end, wait_until, write_config
 from small_run import small_config
 
 from core.contract import read_contract, write_contract
+from core.demo.prepare import demo_config
 from core.events import Differed, ProbeStarted, Validated
 from core.launch import launch
 from core.run_dir import RunDir
@@ -111,7 +112,7 @@ def test_moved_folders_need_no_leave_and_end_with_the_same_bytes(
     box: Box, stopped: RunDir, finished: RunDir, tmp_path: Path
 ) -> None:
     run = copy_of(stopped, tmp_path / "other-runs", "moved")
-    shutil.copytree(BASE, tmp_path / "base")
+    shutil.copytree(demo_config().model.path, tmp_path / "base")
     moved_data(box, run, tmp_path / "signs")
     config = run.config()
     model = msgspec.structs.replace(config.model, path=str(tmp_path / "base"))

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from e2e_box import Box, untuned, wait_for_end, wait_until, write_config
 
-from core.events import CheckpointSaved, ProbeFinished
+from core.events import ProbeFinished
 from core.launch import launch
 from core.run_dir import RunDir, create_run, list_runs
 from core.run_watch import RunWatch, watch
@@ -97,30 +97,6 @@ def test_stopped_at_random_and_resumed_gives_the_same_bytes(
     assert weights(run) == weights(finished)
     state = watch(run).state
     assert [step.step for step in state.steps] == list(range(1, 25))
-
-
-def test_killed_and_resumed_gives_the_same_bytes(
-    box: Box, finished: RunDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = box.new_run()
-    running = start(box, run, monkeypatch)
-    wait_until(running, lambda seen: seen.state.step >= 3)
-    run.request("checkpoint")
-    wait_until(running, lambda seen: seen.state.checkpoint is not None)
-    saved = running.state.checkpoint
-    assert isinstance(saved, CheckpointSaved)
-    at = saved.step + 2
-    wait_until(running, lambda seen: seen.state.step >= at)
-    pid = running.worker_pid()
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    wait_for_end(running)
-    assert running.live_state() == "died"
-    assert box.status(run)["state"] == "died"
-    resumed = box.kocr("resume", run.id, "--headless")
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"resumed from step-{saved.step:08d}" in resumed.stdout
-    assert weights(run) == weights(finished)
 
 
 def test_the_stop_command_waits_until_the_worker_has_saved_and_left(
