@@ -11,7 +11,8 @@ from core.config import RunConfig
 from core.durable import flush
 from core.errors import KocrError, UsageError
 from core.events import Difference
-from core.run_dir import RunDir, write_whole
+from core.run_dir import RunDir
+from core.whole_file import write_whole
 
 _TOLD = 3
 _SHORT = 12

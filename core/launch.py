@@ -45,36 +45,47 @@ def launch(run: RunDir, *, tune_only: bool = False, allow: Iterable[str] = ()) -
     leaves once it knows what fits; ``allow`` names what may differ from what the run was begun
     with (core/differences.py). Returns as soon as the worker holds the run's lock. Raises
     UsageError if another worker is on this run or the folder is another user's, KocrError if the
-    worker dies at once.
+    worker can't be started or dies at once.
     """
     if (pid := run.worker_pid()) is not None:
         raise UsageError(busy_message(run, pid))
     _refuse_foreign(run)
-    scope = scope_of_own(run.log_file)
-    command = [*scope, sys.executable, "-P", "-m", "core.train.worker", str(run.path)]
-    if tune_only:
-        command.append(TUNE_ONLY)
-    command += [f"{differences.ALLOW}{name}" for name in allow]
-    ready, worker_end = os.pipe()
-    with run.log_file.open("ab") as log, os.fdopen(ready, "rb") as ready_file:
-        try:
-            with _signals_held_back():
-                worker = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    pass_fds=[worker_end],
-                    env=_environment() | {READY_VARIABLE: str(worker_end)},
-                )
-        finally:
-            os.close(worker_end)
-        word = ready_file.read().decode()
+    arguments = [str(run.path), *([TUNE_ONLY] if tune_only else [])]
+    arguments += [f"{differences.ALLOW}{name}" for name in allow]
+    try:
+        worker, word = _start_worker(run, arguments)
+    except OSError as error:
+        place = error.filename or run.path
+        raise KocrError(f"{place}: can't start the worker: {error.strerror}") from error
     if word == "ready":
         return worker.pid
-    worker.wait()
-    raise UsageError(word) if word else KocrError(f"{run.id}: the worker died; see {run.log_file}")
+    code = worker.wait()
+    if not word:
+        raise KocrError(f"{run.id}: the worker died; see {run.log_file}")
+    raise (UsageError if code == UsageError.exit_code else KocrError)(word)
+
+
+def _start_worker(run: RunDir, arguments: list[str]) -> tuple[subprocess.Popen[bytes], str]:
+    """The worker's process, and what it says once it holds the run's lock, or doesn't."""
+    scope = scope_of_own(run.log_file)
+    command = [*scope, sys.executable, "-P", "-m", "core.train.worker", *arguments]
+    with run.log_file.open("ab") as log:
+        ready, worker_end = os.pipe()
+        with os.fdopen(ready, "rb") as ready_file:
+            try:
+                with _signals_held_back():
+                    worker = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=log,
+                        start_new_session=True,
+                        pass_fds=[worker_end],
+                        env=_environment() | {READY_VARIABLE: str(worker_end)},
+                    )
+            finally:
+                os.close(worker_end)
+            return worker, ready_file.read().decode()
 
 
 def _refuse_foreign(run: RunDir) -> None:
@@ -123,13 +134,18 @@ def prepare_demo() -> RunConfig:
     Raises KocrError with the maker's last line if that fails.
     """
     folder = home() / "demo"
-    maker = subprocess.run(
-        [sys.executable, "-P", "-m", "core.demo.prepare", str(folder)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-P", "-m", "core.demo.prepare", str(folder)]
+    try:
+        maker = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise KocrError(f"{folder}: can't make the demo: {error.strerror}") from error
     if maker.returncode != 0:
         lines = (maker.stderr or maker.stdout).strip().splitlines()
         raise KocrError(

@@ -10,8 +10,9 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
-from core.errors import UsageError
+from core.errors import KocrError, UsageError
 
 _FLOCK = struct.Struct("@hhqqi")
 
@@ -29,15 +30,30 @@ def holder(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def hold(path: Path, busy: Callable[[int], str]) -> Iterator[None]:
-    """Holds the lock file for the length of the block.
+def hold(path: Path, busy: Callable[[int], str], *, makes_folder: bool = False) -> Iterator[None]:
+    """Holds the lock file for the length of the block; its folder is made only on request.
 
-    Raises UsageError with ``busy(process id of the holder)`` if it's taken.
+    Raises UsageError with ``busy(process id of the holder)`` if it's taken, KocrError if there is
+    no such folder or the file can't be written or locked.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:
+    with _opened(path, makes_folder=makes_folder) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             raise UsageError(busy(holder(path) or 0)) from None
+        except OSError as error:
+            raise _cannot(path, error) from error
         yield
+
+
+def _opened(path: Path, *, makes_folder: bool) -> IO[bytes]:
+    try:
+        if makes_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab")
+    except OSError as error:
+        raise _cannot(path, error) from error
+
+
+def _cannot(path: Path, error: OSError) -> KocrError:
+    return KocrError(f"{path}: can't be locked: {error.strerror}")

@@ -18,6 +18,7 @@ from core.control_file import ControlFileError, ControlRequest, read_request
 from core.errors import KocrError, UsageError
 from core.event_log import EventReader
 from core.events import Request
+from core.whole_file import write_whole
 
 _STRENGTH = {"stop": 1, "abort": 2}
 _DELETING = ".deleting-"
@@ -169,23 +170,39 @@ class RunDir:
 
 
 def create_run(folder: Path, config: RunConfig) -> RunDir:
-    """Makes a new run folder (mode 0700) with its config; the id starts with the local time."""
+    """Makes a new run folder (mode 0700) with its config; the id starts with the local time.
+
+    Raises KocrError where that can't be done; nothing half-made stays.
+    """
+    path = folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = _new_folder(folder, _slug(config.name))
+        _fill(RunDir(path), config)
+    except OSError as error:
+        where = error.filename or path
+        raise KocrError(f"{where}: can't make the run folder: {error.strerror}") from error
+    return RunDir(path)
+
+
+def _new_folder(runs: Path, name: str) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for suffix in ("", *(f"-{number}" for number in range(2, 1000))):
-        path = folder / f"{stamp}-{_slug(config.name)}{suffix}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        path = runs / f"{stamp}-{name}{suffix}"
+        with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise KocrError(f"{path}: can't make the run folder: {error.strerror}") from error
-        run = RunDir(path)
+            return path
+    raise KocrError(f"{runs}: too many runs were started in this second; try again")
+
+
+def _fill(run: RunDir, config: RunConfig) -> None:
+    try:
         run.checkpoints.mkdir()
         run.predictions.mkdir()
         write_whole(run.config_file, toml_file.encode(config).encode())
-        return run
-    raise KocrError(f"{folder}: too many runs were started in this second; try again")
+    except OSError:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
 
 
 def list_runs(folder: Path) -> list[RunDir]:
@@ -261,22 +278,6 @@ def bytes_on_disk(run: RunDir) -> int:
             with contextlib.suppress(OSError):
                 found += (Path(folder) / file).lstat().st_size
     return found
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file (mode 0600) so that readers see the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def _is_run(path: Path) -> bool:

@@ -22,7 +22,7 @@ from core.config import (
 )
 from core.demo.signboards import write_dataset
 from core.errors import KocrError
-from core.run_dir import write_whole
+from core.whole_file import write_whole
 
 TRAIN_PHOTOS = 2000
 VALIDATION_PHOTOS = 320

@@ -10,8 +10,8 @@ from core.evaluate.generate import SignReader
 from core.evaluate.rolling import RollingScores, RollingState, TimeShare
 from core.evaluate.text import RowScore, Scores, score
 from core.events import Log, Predicted, Prediction, Scope, Validated
-from core.run_dir import write_whole
 from core.train.job import Job
+from core.whole_file import write_whole
 
 
 class ValidationState(msgspec.Struct, frozen=True, kw_only=True):

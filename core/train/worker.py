@@ -17,7 +17,7 @@ from typing import NoReturn
 from core import lock
 from core.config import RunConfig
 from core.differences import allowed_in
-from core.errors import GpuLostError, KocrError, UsageError
+from core.errors import GpuLostError, KocrError
 from core.event_log import EventReader, EventWriter
 from core.events import Finished, Log, WorkerStarted
 from core.hardware.nvml import Card, auto_card, visible_cards
@@ -32,6 +32,7 @@ from core.train.endings import end_at_once, end_without_folder, ended, leave_at_
 from core.train.run_folder_watch import RunFolderWatch
 from core.train.signals import StopSignals
 from core.visible_text import visible
+from core.whole_file import sweep_unfinished
 
 
 def main(arguments: list[str]) -> int:
@@ -49,7 +50,7 @@ def main(arguments: list[str]) -> int:
         with lock.hold(run.lock_file, lambda pid: busy_message(run, pid)):
             report_ready()
             return _work(run, signals, began, allowed, tune_only=TUNE_ONLY in arguments)
-    except UsageError as error:
+    except KocrError as error:
         report_ready(str(error))
         print(visible(str(error)), file=sys.stderr)
         return error.exit_code
@@ -63,6 +64,8 @@ def _work(
     *,
     tune_only: bool,
 ) -> int:
+    for folder in (run.path, run.predictions):
+        sweep_unfinished(folder)
     attempt = _attempts(run) + 1
     events = EventWriter(run.events_file, run.reserve_file)
     signals.leave = partial(leave_at_once, run, events)

@@ -9,8 +9,9 @@ from core.config import AnyCheckpointing, LoraConfig, ModelConfig, RunConfig, Tu
 from core.events import Change, Setup
 from core.planning import PlanReport
 from core.profile import GIB, Profile
-from core.run_dir import home, write_whole
+from core.run_dir import home
 from core.tune.worst_case import Extremes
+from core.whole_file import write_whole
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ from core.hardware.nvml import Card, auto_card
 from core.model.load import open_config
 from core.planning import PlannedSetup, PlanReport
 from core.profile import GIB
-from core.run_dir import write_whole
 from core.train.job import Job, library_versions
 from core.tune.case import case_of_run
 from core.tune.certificate import (
@@ -28,6 +27,7 @@ from core.tune.proof import Proof, Prover
 from core.tune.questions import Ground, forecasts
 from core.tune.space import ALL_CHECKPOINTING, Candidate, all_weights, space
 from core.tune.worst_case import Extremes, find_extremes
+from core.whole_file import write_whole
 
 
 def tune(job: Job) -> Certificate:

@@ -10,8 +10,9 @@ from core.config import RunConfig
 from core.errors import KocrError, UsageError
 from core.launch import launch
 from core.planning import PlannedSetup
-from core.run_dir import RunDir, write_whole
+from core.run_dir import RunDir
 from core.run_watch import RunWatch, watch
+from core.whole_file import write_whole
 from kocr_tui.strings import say
 
 _PATIENCE_SECONDS = 120.0

@@ -23,8 +23,8 @@ from core.run_dir import (
     home,
     list_runs,
     rename_run,
-    write_whole,
 )
+from core.whole_file import write_whole
 
 CONFIG = RunConfig(
     name="간판",

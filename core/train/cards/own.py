@@ -55,7 +55,8 @@ def hold_cards(profile: Profile, processes: int) -> Iterator[list[Card]]:
         for card in cards:
             if card.uuid is not None:
                 path = home() / "locks" / f"{card.uuid}.lock"
-                held.enter_context(lock.hold(path, partial(_card_busy, card.name)))
+                busy = partial(_card_busy, card.name)
+                held.enter_context(lock.hold(path, busy, makes_folder=True))
         yield cards
 
 
