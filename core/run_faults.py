@@ -6,6 +6,7 @@ from core.events import (
     AnyEvent,
     CardTrouble,
     CheckpointSaved,
+    Finished,
     NotFinite,
     RanOutOfMemory,
     RolledBack,
@@ -35,7 +36,7 @@ class RunFaults:
     def apply(self, event: AnyEvent) -> None:
         """Takes the next event."""
         match event:
-            case WorkerStarted():
+            case WorkerStarted() | Finished():
                 self.save_failed = self.throttled = self.card_trouble = None
             case RanOutOfMemory():
                 self.out_of_memory = event

@@ -41,9 +41,9 @@ class RunState:
     """A fold over a run's events in bounded memory; ``apply`` takes them in order.
 
     Long runs are thinned: ``history`` and ``rolling`` keep some thousand steps and scores, ``log``
-    and ``set_aside`` the newest. ``voided`` says why it is tuned anew, ``refused`` why the last
-    worker didn't go on. ``state`` is the last that the worker told; ``live_state`` adds whether it
-    still lives.
+    and ``set_aside`` the newest. ``checkpoint_step`` is where a resume goes on, None for a fresh
+    start. ``voided`` says why it is tuned anew, ``refused`` why the last worker didn't go on.
+    ``state`` is the last that the worker told; ``live_state`` adds whether it still lives.
     """
 
     state: State = "queued"
@@ -62,7 +62,7 @@ class RunState:
     final: Validated | None = None
     predictions: deque[Prediction] = field(default_factory=lambda: deque(maxlen=KEPT_PREDICTIONS))
     predicted: Predicted | None = None
-    checkpoint: CheckpointSaved | None = None
+    checkpoint_step: int | None = None
     faults: RunFaults = field(default_factory=RunFaults)
     set_aside: deque[RowSetAside] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     log: deque[Log] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
@@ -108,7 +108,7 @@ class RunState:
             case Validated():
                 self._validated(event)
             case CheckpointSaved():
-                self.checkpoint = event
+                self.checkpoint_step = event.step
             case ResumeRefused():
                 self.refused = event
             case RolledBack():
@@ -145,6 +145,7 @@ class RunState:
     def _back_to(self, step: int) -> None:
         """Forgets what was told of the steps after ``step``, which are done again."""
         self._begun = step
+        self.checkpoint_step = step or None
         self.history.back_to(step)
         self.rolled.keep(lambda scores: scores.step <= step)
         self.selection = [scores for scores in self.selection if scores.step <= step]

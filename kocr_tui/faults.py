@@ -66,5 +66,6 @@ def _with_its_message(event: RolledBack | CardTrouble | LoaderDied | SaveFailed)
         case LoaderDied():
             return say("fault.loader_died", step=f"{event.step:,}", message=message)
         case SaveFailed():
+            key = "fault.save_failed" if event.retry_s is not None else "fault.save_failed_last"
             wait = fmt.duration(event.retry_s)
-            return say("fault.save_failed", step=f"{event.step:,}", wait=wait, message=message)
+            return say(key, step=f"{event.step:,}", wait=wait, message=message)

@@ -90,12 +90,13 @@ class LoaderDied(Event, frozen=True, kw_only=True, tag="loader-died"):
 
 
 class SaveFailed(Event, frozen=True, kw_only=True, tag="save-failed"):
-    """A checkpoint could not be written; training goes on, and saving is tried again.
+    """A checkpoint could not be written.
 
-    ``free_bytes`` is the disk's room, ``retry_s`` the seconds until the next try.
+    ``free_bytes`` is the disk's room. ``retry_s`` are the seconds until the next try while training
+    goes on; None where the run ends without that checkpoint.
     """
 
     step: int
     message: str
     free_bytes: int | None = None
-    retry_s: float
+    retry_s: float | None

@@ -5,10 +5,9 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from core.errors import KocrError
-from core.events import FINAL_STATES
-from core.run_state import RunState
 from core.run_watch import RunWatch, watch
 from kocr_tui import format as fmt
 from kocr_tui.commands.which_run import live_or_last
@@ -91,21 +90,19 @@ def line_of(watched: RunWatch) -> str:
     scores = watched.state.latest_scores
     if scores is not None:
         parts.append(say("plain.normalized", share=fmt.percent(scores.normalized, interval=False)))
-    parts += _marks(watched.state)
+    parts += _marks(status)
     if finished is not None and (message := message_of(finished)):
         parts.append(message)
     return "  ".join(parts)
 
 
-def _marks(state: RunState) -> list[str]:
+def _marks(status: dict[str, Any]) -> list[str]:
     """What is wrong now, and what has gone wrong before, a few words each."""
-    faults, over = state.faults, state.state in FINAL_STATES
+    skipped, rollbacks = status["skipped_steps"], status["rollbacks"]
     marks = [
-        say("plain.mark.save_failed") if faults.save_failed and not over else "",
-        say("plain.mark.throttled") if faults.throttled and not over else "",
-        say("plain.mark.skipped", count=f"{faults.skipped_steps:,}")
-        if faults.skipped_steps
-        else "",
-        say("plain.mark.rolled_back", count=f"{faults.rollbacks:,}") if faults.rollbacks else "",
+        say("plain.mark.save_failed") if status["save_failure"] else "",
+        say("plain.mark.throttled") if status["throttled"] else "",
+        say("plain.mark.skipped", count=f"{skipped:,}") if skipped else "",
+        say("plain.mark.rolled_back", count=f"{rollbacks:,}") if rollbacks else "",
     ]
     return [f"! {mark}" for mark in marks if mark]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from core.events import Setup
+from core.events import FINAL_STATES, CardTrouble, Finished, SaveFailed, Setup
 from core.profile import GIB
 from core.run_watch import RunWatch
 from core.visible_text import is_without_form
@@ -16,12 +16,16 @@ _FOREIGN = re.compile(r"[^\x20-\x7e]")
 
 
 def status(watch: RunWatch) -> dict[str, Any]:
-    """Where a run stands: memory in GiB, times in seconds, scores as fractions."""
-    state, faults = watch.state, watch.state.faults
+    """Where a run stands: memory in GiB, times in seconds, scores as fractions.
+
+    ``save_failure`` and ``throttled`` are troubles of now: they end with their run.
+    """
+    state, live = watch.state, watch.live_state()
+    faults, over = state.faults, live in FINAL_STATES
     last = state.steps[-1] if state.steps else None
     return {
         "run": watch.run.id,
-        "state": watch.live_state(),
+        "state": live,
         "step": state.step,
         "steps": state.training.steps if state.training else None,
         "epoch": last.epoch if last else None,
@@ -34,14 +38,18 @@ def status(watch: RunWatch) -> dict[str, Any]:
             "limit_gib": last.limit_bytes / GIB if last else None,
         },
         "validation": plain(state.latest_scores),
-        "checkpoint_step": state.checkpoint.step if state.checkpoint else None,
+        "checkpoint_step": state.checkpoint_step,
         "refused": plain(state.refused)["differences"] if state.refused else None,
         "skipped_steps": faults.skipped_steps,
         "rollbacks": faults.rollbacks,
-        "save_failure": faults.save_failed.message if faults.save_failed else None,
-        "throttled": faults.throttled.message if faults.throttled else None,
-        "message": state.finished.message if state.finished else None,
+        "save_failure": _message(None if over else faults.save_failed),
+        "throttled": _message(None if over else faults.throttled),
+        "message": _message(state.finished),
     }
+
+
+def _message(event: SaveFailed | CardTrouble | Finished | None) -> str | None:
+    return event.message if event is not None else None
 
 
 def outcome(watch: RunWatch, seconds: float) -> dict[str, Any]:

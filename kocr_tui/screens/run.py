@@ -127,8 +127,7 @@ class RunScreen(RunControls):
         return self._run
 
     def checkpoint_step(self) -> int | None:
-        checkpoint = self.view.state.checkpoint
-        return checkpoint.step if checkpoint else None
+        return self.view.state.checkpoint_step
 
     def trained_epochs(self) -> int:
         return self.view.state.trained_epochs

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from core.events import FINAL_STATES, CardTrouble, RanOutOfMemory, RolledBack
+from core.events import FINAL_STATES, CardTrouble, RanOutOfMemory, RolledBack, SaveFailed
 from kocr_tui import format as fmt
 from kocr_tui.strings import say
 from kocr_tui.views.notice import Notice
@@ -17,21 +17,24 @@ def save_failed(view: RunView) -> Notice | None:
     failed = view.state.faults.save_failed
     if failed is None or view.live in FINAL_STATES:
         return None
-    wait = failed.time + failed.retry_s - view.now
-    again = say("banner.save_again", wait=fmt.duration(wait)) if wait > 0 else ""
-    disk, saved = view.pulse.around.disk, view.state.checkpoint
+    disk, saved = view.pulse.around.disk, view.state.checkpoint_step
     end = "_full" if disk is not None and disk.is_full else ""
     said = say(
         f"banner.save_failed{end}",
         step=f"{failed.step:,}",
-        again=again or say("banner.save_due"),
+        then=_then(failed, view.now),
         free=fmt.size(failed.free_bytes),
     )
-    last = (
-        say("banner.save_last", step=f"{saved.step:,}") if saved else say("banner.save_last_none")
-    )
+    last = say("banner.save_last", step=f"{saved:,}") if saved else say("banner.save_last_none")
     reason = fmt.visible(failed.message.removeprefix(f"{view.run.path}/"))
     return Notice("error", "✗", said, (reason,), say(f"banner.save_remedy{end}", last=last))
+
+
+def _then(failed: SaveFailed, now: float) -> str:
+    if failed.retry_s is None:
+        return say("banner.save_ends")
+    wait = failed.time + failed.retry_s - now
+    return say("banner.save_again", wait=fmt.duration(wait)) if wait > 0 else say("banner.save_due")
 
 
 def lived_with(view: RunView) -> Iterator[Notice]:

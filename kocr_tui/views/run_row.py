@@ -96,7 +96,7 @@ class RowMaker:
             eta_s=last.eta_s if last and live in _RUNNING else None,
             normalized=best.scores.normalized if best else None,
             updated_at=state.updated_at,
-            checkpoint_step=state.checkpoint.step if state.checkpoint else None,
+            checkpoint_step=state.checkpoint_step,
             started_at=started_at(self._run.id) or state.started_at,
             profile=state.worker.profile if state.worker else profile,
             scope=best.scope if best else None,

@@ -51,7 +51,7 @@ def test_a_full_disk_is_waited_out_and_the_run_ends_whole(
     running = start(box, run, monkeypatch)
     wait_until(running, lambda seen: seen.state.step >= 2)
     run.request("checkpoint")
-    wait_until(running, lambda seen: seen.state.checkpoint is not None)
+    wait_until(running, lambda seen: seen.state.checkpoint_step is not None)
     filler = fill(disk, left=64 << 10)
     run.request("checkpoint")
     wait_until(running, lambda _seen: bool(failures(run)))
@@ -86,10 +86,9 @@ def test_a_run_that_is_stopped_while_its_disk_is_full_says_what_is_kept(
     running = start(box, run, monkeypatch)
     wait_until(running, lambda seen: seen.state.step >= 2)
     run.request("checkpoint")
-    wait_until(running, lambda seen: seen.state.checkpoint is not None)
-    saved = running.state.checkpoint
-    assert saved is not None
-    at = saved.step
+    wait_until(running, lambda seen: seen.state.checkpoint_step is not None)
+    at = running.state.checkpoint_step
+    assert at is not None
     wait_until(running, lambda seen: seen.state.step > at)
     run.request("stop")
     fill(disk)

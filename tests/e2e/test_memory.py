@@ -153,8 +153,7 @@ def test_when_nothing_fits_it_saves_and_goes_on_once_the_others_have_left(
     assert "kocr-tui doctor" in message
     assert "\n" not in message
     assert [event.remedy for event in remedies(run)][-1] == "wait"
-    assert running.state.checkpoint is not None
-    assert running.state.checkpoint.step == running.state.step
+    assert running.state.checkpoint_step == running.state.step
     assert "Traceback" not in run.log_file.read_text()
     resumed = wide_box.kocr("resume", run.id, "--headless")
     assert resumed.returncode == 0, resumed.stderr

@@ -58,8 +58,7 @@ def test_when_the_photos_are_gone_the_run_saves_and_goes_on_once_they_are_back(
     assert "no such file; see whether the disk with the photos is there, then resume" in (
         ended.message
     )
-    assert running.state.checkpoint is not None
-    assert running.state.checkpoint.step == running.state.step
+    assert running.state.checkpoint_step == running.state.step
     resumed = box.kocr("resume", run.id, "--headless")
     assert resumed.returncode == 0, resumed.stderr
     assert weights(run) == weights(finished)

@@ -108,10 +108,11 @@ class Saver:
         in_time = now - self._saved_at >= train.checkpoint_minutes * 60
         return in_time or (steps is not None and step - self._saved_step >= steps)
 
-    def save(self, state: TrainerState) -> bool:
+    def save(self, state: TrainerState, *, again: bool = True) -> bool:
         """Saves unless this step is saved with the same best; tells how it went.
 
         Returns whether the state lies on disk; if not, training can go on: nothing was lost.
+        ``again`` says whether it will be tried again then.
         """
         self._asked = False
         if self._saved == (state.step, state.best):
@@ -121,7 +122,7 @@ class Saver:
         try:
             path = self._write(state)
         except SaveError as error:
-            self._tell_failed(state.step, error)
+            self._tell_failed(state.step, error, RETRY_SECONDS if again else None)
             return False
         self._settle(state, path)
         self._job.events.write(
@@ -149,7 +150,7 @@ class Saver:
 
         Raises KocrError that names the last good checkpoint if the disk doesn't take it.
         """
-        if self.save(state):
+        if self.save(state, again=False):
             return
         found, _passed_over = checkpoint.newest(self._folder)
         then = f"resume goes on from {found.name}" if found else "no checkpoint was saved before"
@@ -182,15 +183,12 @@ class Saver:
             self._needed = manifest.read_manifest(path).bytes
             self._retention.apply(state.step)
 
-    def _tell_failed(self, step: int, error: SaveError) -> None:
+    def _tell_failed(self, step: int, error: SaveError, retry_s: float | None) -> None:
         self._failure = error
         self._retry_at = time.perf_counter() + RETRY_SECONDS
         self._job.events.write(
             SaveFailed(
-                step=step,
-                message=str(error),
-                free_bytes=self._free_bytes(),
-                retry_s=RETRY_SECONDS,
+                step=step, message=str(error), free_bytes=self._free_bytes(), retry_s=retry_s
             )
         )
 
