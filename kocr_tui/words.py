@@ -5,13 +5,6 @@ from kocr_tui import format as fmt
 from kocr_tui.strings import say
 
 TOLD_CHANGES = 3
-# How core/train/endings.py, worker.py and control.py put the ends that are no news.
-_USUAL_ENDS = {
-    "trained ": "finished.done",
-    "tuned; ": "finished.tuned",
-    "stopped on request": "finished.stopped",
-    "aborted on request": "finished.aborted",
-}
 
 
 def last_word(event: Finished) -> str:
@@ -23,11 +16,19 @@ def last_word(event: Finished) -> str:
 
 def message_of(event: Finished) -> str:
     """What a worker said as it left; the usual ends in the language in use."""
-    for beginning, key in _USUAL_ENDS.items():
-        if event.message.startswith(beginning):
-            kept = key == "finished.stopped" and event.step > 0
-            return say("finished.kept" if kept else key, steps=f"{event.step:,}")
-    return fmt.visible(event.message)
+    match event:
+        case Finished(state="done"):
+            return say("finished.done", steps=f"{event.step:,}")
+        case Finished(state="stopped", exit_code=0):
+            return say("finished.tuned")
+        case Finished(state="stopped") if event.step > 0:
+            return say("finished.kept", steps=f"{event.step:,}")
+        case Finished(state="stopped"):
+            return say("finished.stopped")
+        case Finished(state="aborted", asked="abort"):
+            return say("finished.aborted")
+        case _:
+            return fmt.visible(event.message)
 
 
 def changes_in_words(changes: tuple[Change, ...] | tuple[Difference, ...]) -> str:

@@ -76,9 +76,13 @@ class Log(Event, frozen=True, kw_only=True, tag="log"):
 
 
 class Finished(Event, frozen=True, kw_only=True, tag="finished"):
-    """The worker leaves; nothing follows until a resume."""
+    """The worker leaves; nothing follows until a resume.
+
+    ``asked`` is the request that it obeys by that, None where it wasn't asked to leave this way.
+    """
 
     state: State
     exit_code: int
     message: str
     step: int = 0
+    asked: Request | None = None

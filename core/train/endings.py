@@ -25,9 +25,11 @@ def ended(
     except StoppedError as end:
         kept = run.newest_step()
         said = f"{end}; {_kept_words(kept)}; `kocr-tui resume {run.id}` goes on"
-        return Finished(state="stopped", exit_code=end.exit_code, message=said, step=kept)
+        return Finished(
+            state="stopped", exit_code=end.exit_code, message=said, step=kept, asked="stop"
+        )
     except AbortedError as end:
-        return _finished("aborted", end.exit_code, str(end))
+        return Finished(state="aborted", exit_code=end.exit_code, message=str(end), asked="abort")
     except GpuLostError as end:
         if end.__cause__ is not None:
             traceback.print_exception(end.__cause__)
@@ -60,7 +62,7 @@ def end_at_once(events: EventWriter, why: str, exit_code: int) -> NoReturn:
 
 def end_without_folder(events: EventWriter, why: str) -> None:
     """Called from any thread; the log that standard error goes to may be gone, too."""
-    print(why, file=sys.stderr, flush=True)
+    print(visible(why), file=sys.stderr, flush=True)
     end_at_once(events, why, 1)
 
 

@@ -5,7 +5,7 @@ import sys
 import threading
 from types import FrameType
 
-from core.errors import KocrError
+from core.errors import GpuLostError, KocrError
 from core.events import (
     AnyEvent,
     CertificateVoided,
@@ -156,8 +156,11 @@ class _Printer:
                 return None
 
     def _last_line(self, event: Finished) -> str:
-        resumable = event.state in {"stopped", "aborted"}
-        hint = say("plain.resume", run=fmt.visible(self._run_id)) if resumable else ""
+        run, hint = fmt.visible(self._run_id), ""
+        if event.state in {"stopped", "aborted"}:
+            hint = say("plain.resume", run=run)
+        elif event.exit_code == GpuLostError.exit_code:
+            hint = say("plain.resume_checked", run=run)
         return "; ".join(filter(None, (last_word(event), hint)))
 
     def _due(self, event: AnyEvent) -> bool:

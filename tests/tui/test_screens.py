@@ -190,7 +190,7 @@ async def test_a_finished_run_shows_final_scores_beside_the_baseline(runs: Path)
     story.finish("done", "the adapter is saved", 400)
     app = app_of(runs, story.run.id)
     async with app.run_test(size=(120, 40), notifications=True) as pilot:
-        await until(pilot, shows(pilot, "✓ Done. the adapter is saved", "final, 200 photos"))
+        await until(pilot, shows(pilot, "✓ Done. trained 400 steps", "final, 200 photos"))
         await until(pilot, shows(pilot, "65.0 % [58–71]  was 10.0"))
 
 

@@ -133,7 +133,7 @@ async def test_memory_that_ran_out_is_told_for_a_while_and_then_only_in_the_log(
         (
             "ko",
             (
-                "GPU에 문제가 생겨 끝났습니다: NVIDIA L4 (GPU 0): Xid 79",
+                "GPU 오류로 학습이 끝났습니다: NVIDIA L4 (GPU 0): Xid 79",
                 "restart the",
                 "r: GPU 점검 후 이어하기 (100 스텝 체크포인트",
             ),

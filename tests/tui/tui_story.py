@@ -201,7 +201,8 @@ class Story:
         )
 
     def finish(self, state: Literal["done", "stopped", "failed"], message: str, step: int) -> None:
-        self.put(events.Finished(state=state, exit_code=0, message=message, step=step))
+        code = {"done": 0, "stopped": 3, "failed": 1}[state]
+        self.put(events.Finished(state=state, exit_code=code, message=message, step=step))
 
 
 PAIRS: tuple[tuple[str, str | None], ...] = (

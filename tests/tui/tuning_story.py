@@ -7,7 +7,7 @@ import msgspec
 from tui_story import CAPACITY, GIB, Story
 
 from core import events
-from core.events import ProbeFinished, ProbeStarted, Setup
+from core.events import Finished, ProbeFinished, ProbeStarted, Setup
 from core.planning import PlannedSetup, PlanReport
 
 LIMIT_GIB = 19.6
@@ -190,5 +190,6 @@ def proved(runs: Path, *, tune_only: bool = True) -> Story:
     plan(story)
     probe(story, 4)
     prove(story)
-    story.finish("stopped", "tuned; `kocr-tui resume signs` trains with it", 0)
+    said = "tuned; `kocr-tui resume signs` trains with it"
+    story.put(Finished(state="stopped", exit_code=0, message=said))
     return story
