@@ -14,6 +14,7 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 
 from core.run_dir import find_run
+from core.visible_text import visible
 from kocr_tui.actions import key_label, use_ascii_labels, use_keys
 from kocr_tui.driver import TerminalDriver
 from kocr_tui.hangup import leave_on_hangup
@@ -131,5 +132,5 @@ def run_console(
     leave_on_hangup(lambda: app.call_after_refresh(app.exit))
     left_running = app.run()
     if left_running is not None:
-        print(say("app.detached", run=left_running))
+        print(say("app.detached", run=visible(left_running)))
     return app.return_code or 0

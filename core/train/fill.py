@@ -22,6 +22,7 @@ from core.train.job import Job, open_job
 from core.train.learner import Learner
 from core.train.signals import StopSignals
 from core.tune.certificate import Certificate
+from core.visible_text import visible
 
 _TELL_SECONDS = 5.0
 
@@ -49,7 +50,7 @@ def _fill_all(job: Job, setup: Setup) -> None:
         learner = Learner(job, setup, device, Crew(0, 1), ahead=True)
         if learner.features is None:
             raise KocrError(learner.cache_words or "no image features are cached")
-        print(learner.cache_words)
+        print(visible(learner.cache_words))
         _fill(job, learner)
         print(f"{len(learner.features):,} photos, {learner.features.used_bytes() / GIB:.2f} GiB")
 
@@ -103,7 +104,7 @@ def main(arguments: list[str]) -> int:
             with tempfile.TemporaryDirectory(prefix="kocr-cache-") as folder:
                 fill(RunDir(Path(folder)), config, _setup_of(None, config))
     except KocrError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return error.exit_code
     return 0
 

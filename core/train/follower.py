@@ -29,6 +29,7 @@ from core.train.job import open_job
 from core.train.learner import Learner
 from core.train.loading.micro_batch import MicroBatch, Replaced
 from core.train.recovery import in_one_line
+from core.visible_text import visible
 
 LEAVE = "leave"
 STEP = "step"
@@ -143,7 +144,7 @@ def main(arguments: list[str]) -> int:
     try:
         follow(RunDir(Path(arguments[0])))
     except KocrError as error:
-        print(error, file=sys.stderr)
+        print(visible(str(error)), file=sys.stderr)
         return error.exit_code
     return 0
 

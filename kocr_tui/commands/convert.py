@@ -53,6 +53,6 @@ def _lines(receipt: Receipt, out: Path) -> list[str]:
         first = next(row for row in receipt.rows_set_aside if row.reason == reason)
         example = fmt.visible(f"{first.place}: {first.sentence}")
         lines.append(f"  {count:>9,}  {reason:<{width}}  {example}")
-    lines.append(say("convert.written", folder=out))
-    lines.append(say("convert.next", folder=out))
+    folder = fmt.visible(str(out))
+    lines += [say("convert.written", folder=folder), say("convert.next", folder=folder)]
     return lines

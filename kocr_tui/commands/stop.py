@@ -11,6 +11,7 @@ import time
 from core.errors import KocrError, UsageError
 from core.events import Request
 from core.run_watch import RunWatch, watch
+from core.visible_text import visible
 from kocr_tui.commands.which_run import named_or_live
 from kocr_tui.plain import report
 from kocr_tui.plain.follow import died
@@ -48,13 +49,14 @@ def _ask(options: argparse.Namespace, request: Request, patience: float) -> int:
             raise KocrError(say("plain.slow", run=run.id, seconds=f"{patience:.0f}"))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        print(say("plain.killed", run=run.id, seconds=f"{patience:.0f}"), file=sys.stderr)
+        print(say("plain.killed", run=visible(run.id), seconds=f"{patience:.0f}"), file=sys.stderr)
         _gone_within(watched, patience)
     watched.poll()
     if options.json:
         print(report.as_json(report.status(watched)))
     elif watched.state.finished is not None:
-        print(say("plain.left", run=run.id, state=message_of(watched.state.finished)))
+        state = message_of(watched.state.finished)
+        print(say("plain.left", run=visible(run.id), state=state))
     else:
         print(died(watched))
     return 0

@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, NoReturn
 
 from core.differences import NAMES
+from core.visible_text import visible
 from kocr_tui.options.option_types import count, layers, listed, one_of, photo_size, port
 from kocr_tui.options.run_options import add_card, add_goals, add_root, add_run_options, add_why
 
@@ -25,7 +26,7 @@ class _Parser(argparse.ArgumentParser):
     """Tells a mistake in one line instead of below the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"kocr-tui: {message}; `{self.prog} --help` lists the options\n")
+        self.exit(2, f"kocr-tui: {visible(message)}; `{self.prog} --help` lists the options\n")
 
 
 def make_parser() -> argparse.ArgumentParser:

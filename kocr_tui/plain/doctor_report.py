@@ -25,11 +25,11 @@ def findings_text(findings: list[Finding]) -> str:
     marks, arrow = (_MARKS, "→") if signs else (_PLAIN_MARKS, "->")
     lines: list[str] = []
     for finding in findings:
-        first, *rest = _folded(finding.detail, len(indent))
+        first, *rest = _folded(fmt.visible(finding.detail), len(indent))
         lines.append(f"{marks[finding.state]} {fmt.pad(finding.check, columns)}  {first}")
         lines += [indent + line for line in rest]
         if finding.fix:
-            lines.append(f"{indent}{arrow} {finding.fix}")
+            lines.append(f"{indent}{arrow} {fmt.visible(finding.fix)}")
     return _showable("\n".join(lines))
 
 

@@ -11,6 +11,7 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.css.query import NoMatches
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -25,6 +26,8 @@ from kocr_tui.actions import ACTIONS, Action, Place, actions_at
 from kocr_tui.messages import Launched, LaunchFailed, TextSaved
 from kocr_tui.strings import say
 from kocr_tui.widgets.key_bar import KeyBar
+
+_FAILURE_SECONDS = 15.0
 
 
 class TooSmall(Static):
@@ -90,9 +93,10 @@ class BaseScreen(Screen[str]):
         except NoMatches:
             return
 
-    def tell(self, text: str, *, error: bool = False) -> None:
-        """A passing notice; its text is never read as markup."""
-        self.notify(text, severity="error" if error else "information", markup=False)
+    def tell(self, text: str, *, error: bool = False, seconds: float | None = None) -> None:
+        """A passing notice on one line; whatever is in its text has no effect."""
+        severity: SeverityLevel = "error" if error else "information"
+        self.notify(fmt.visible(text), severity=severity, timeout=seconds, markup=False)
 
     def action_help(self) -> None:
         from kocr_tui.screens.help import HelpScreen
@@ -139,7 +143,7 @@ class BaseScreen(Screen[str]):
     @on(TextSaved)
     def say_text_saved(self, message: TextSaved) -> None:
         """Names the file, or says why there is none."""
-        self.tell(fmt.visible(message.told), error=message.failed)
+        self.tell(message.told, error=message.failed)
 
     @work(thread=True, group="launch")
     def launch_run(self, run: RunDir, allow: tuple[str, ...] = ()) -> None:
@@ -183,12 +187,10 @@ class BaseScreen(Screen[str]):
             start(run)
         except KocrError as error:
             self.post_message(LaunchFailed(str(error)))
-        except OSError as error:
-            self.post_message(LaunchFailed(f"{run.id}: {error.strerror}"))
         else:
             self.post_message(Launched(run.id))
 
     @on(LaunchFailed)
     def say_launch_failed(self, message: LaunchFailed) -> None:
         """Shows the reason for longer than a notice about success."""
-        self.notify(message.reason, severity="error", timeout=15, markup=False)
+        self.tell(message.reason, error=True, seconds=_FAILURE_SECONDS)

@@ -90,7 +90,7 @@ class RunControls(BaseScreen):
             return
         step = self.checkpoint_step()
         kept = say("confirm.kept", step=step) if step else say("confirm.nothing_kept")
-        question = say(f"confirm.{request}", run=run.id, kept=kept)
+        question = say(f"confirm.{request}", run=fmt.visible(run.id), kept=kept)
         from kocr_tui.screens.confirm import ConfirmScreen
 
         self.app.push_screen(ConfirmScreen(question), partial(self._answered, request))

@@ -13,6 +13,7 @@ from textual.widgets import Button, Input, Select, Static
 from core.config import RunConfig
 from core.errors import UsageError
 from core.profile import Profile, list_profiles
+from kocr_tui import format as fmt
 from kocr_tui.actions import bindings_for
 from kocr_tui.messages import Launched, LaunchFailed
 from kocr_tui.reading.completion import rows_file, validation_beside
@@ -97,7 +98,7 @@ class NewRunScreen(FormNews, ConfigSaving):
         hint = say(HINTS[key]) if key in HINTS else ""
         if key == "device.profile":
             hint = self._descriptions.get(self.values[key], "")
-        self.query_one("#new-hint", Static).update(hint)
+        self.query_one("#new-hint", Static).update(fmt.visible(hint))
 
     @on(Input.Submitted)
     def next_field(self) -> None:

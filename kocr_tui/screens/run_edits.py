@@ -7,7 +7,7 @@ import msgspec
 from textual import on, work
 
 from core.config import RunName
-from core.errors import KocrError
+from core.errors import KocrError, one_line
 from core.events import FINAL_STATES
 from core.run_dir import RunDir, bytes_on_disk, delete_run, rename_run
 from kocr_tui import format as fmt
@@ -35,7 +35,9 @@ class RunEdits(RunControls):
         question = say("home.rename.question", run=fmt.visible(run.id))
         from kocr_tui.screens.ask_text import AskTextScreen
 
-        asking = AskTextScreen(question, row.name, say("home.rename.keys"), name_problem)
+        asking = AskTextScreen(
+            question, fmt.visible(row.name), say("home.rename.keys"), name_problem
+        )
         self.app.push_screen(asking, partial(self._named, run, row.name))
 
     def _named(self, run: RunDir, before: str, name: str | None) -> None:
@@ -47,16 +49,14 @@ class RunEdits(RunControls):
         """Writes the new name into the run's config."""
         try:
             rename_run(run, name)
-        except KocrError as error:
-            self.post_message(ChangeFailed(str(error)))
-        except OSError as error:
-            self.post_message(ChangeFailed(f"{run.id}: {error.strerror}"))
+        except (KocrError, OSError) as error:
+            self.post_message(ChangeFailed(one_line(error, run.path)))
         else:
             self.post_message(RunRenamed(run.id, name))
 
     @on(RunRenamed)
     def say_renamed(self, message: RunRenamed) -> None:
-        self.tell(say("home.rename.done", name=fmt.visible(message.name)))
+        self.tell(say("home.rename.done", name=message.name))
 
     def action_delete(self) -> None:
         """Asks once the run is measured; a run that is live is not asked about."""
@@ -64,9 +64,8 @@ class RunEdits(RunControls):
         if run is None or row is None:
             return
         if row.state not in FINAL_STATES or run.worker_pid() is not None:
-            name = fmt.visible(row.name)
             state = say(f"state.{row.state}")
-            self.tell(say("home.delete.live", name=name, state=state), error=True)
+            self.tell(say("home.delete.live", name=row.name, state=state), error=True)
             return
         self.measure(run)
 
@@ -102,21 +101,19 @@ class RunEdits(RunControls):
         """Deletes the run's folder."""
         try:
             delete_run(run)
-        except KocrError as error:
-            self.post_message(ChangeFailed(str(error)))
-        except OSError as error:
-            self.post_message(ChangeFailed(f"{error.filename or run.id}: {error.strerror}"))
+        except (KocrError, OSError) as error:
+            self.post_message(ChangeFailed(one_line(error, run.path)))
         else:
             self.post_message(RunDeleted(run.id))
 
     @on(RunDeleted)
     def say_deleted(self, message: RunDeleted) -> None:
-        self.tell(say("home.delete.done", run=fmt.visible(message.run_id)))
+        self.tell(say("home.delete.done", run=message.run_id))
         self.run_deleted(message.run_id)
 
     @on(ChangeFailed)
     def say_change_failed(self, message: ChangeFailed) -> None:
-        self.tell(fmt.visible(message.reason), error=True)
+        self.tell(message.reason, error=True)
 
 
 def name_problem(name: str) -> str | None:

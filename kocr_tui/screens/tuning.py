@@ -8,7 +8,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Static
 
-from core.errors import KocrError
+from core.errors import KocrError, one_line
 from core.events import FINAL_STATES
 from core.planning import PlannedSetup
 from core.run_dir import RunDir
@@ -94,10 +94,8 @@ class TuningView(VerticalScroll, can_focus=False):
         """Tells ``screen`` what went wrong, which may be gone by then."""
         try:
             choose(run, setup)
-        except KocrError as error:
-            screen.post_message(LaunchFailed(str(error)))
-        except OSError as error:
-            screen.post_message(LaunchFailed(f"{run.id}: {error.strerror}"))
+        except (KocrError, OSError) as error:
+            screen.post_message(LaunchFailed(one_line(error, run.path)))
         finally:
             self._choosing = False
 

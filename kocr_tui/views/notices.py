@@ -19,7 +19,7 @@ _REASON = re.compile(r"error|exception|fatal|abort|fault|killed", re.IGNORECASE)
 def notices(view: RunView) -> list[Notice]:
     """All of them, the most urgent first; empty where there is nothing to say."""
     if view.pulse.gone:
-        return [Notice("error", "✗", say("banner.gone", run=view.run_id))]
+        return [Notice("error", "✗", say("banner.gone", run=fmt.visible(view.run_id)))]
     return [*_ends(view), *_dangers(view), *_requests(view), *_troubles(view)]
 
 
@@ -50,8 +50,8 @@ def _ends(view: RunView) -> Iterator[Notice]:
 
 
 def _kept(view: RunView) -> str:
-    checkpoint = view.state.checkpoint
-    return say("banner.kept", step=checkpoint.step) if checkpoint else say("banner.nothing_kept")
+    step = view.state.checkpoint_step
+    return say("banner.kept", step=step) if step else say("banner.nothing_kept")
 
 
 def _gpu_lost(finished: Finished | None) -> bool:

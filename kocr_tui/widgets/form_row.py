@@ -91,7 +91,7 @@ class FormRow(Vertical):
         if (text, wrong) != self._said:
             self._said = (text, wrong)
             self._note.set_class(wrong, "-wrong")
-            self._note.update(text)
+            self._note.update(fmt.visible(text))
             self._note.display = bool(text)
 
 

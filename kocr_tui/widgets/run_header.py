@@ -40,7 +40,9 @@ def first_line(view: RunView, columns: int) -> Content:
         facts.append(say("header.tokens", tokens=f"{tuned.choice.image_tokens:,}"))
     right = fmt.visible(" · ".join(facts))
     left = f"{mark} {state}  "
-    name = fmt.cut(view.run_id, max(8, columns - fmt.width(left) - fmt.width(right) - 2))
+    name = fmt.cut(
+        fmt.visible(view.run_id), max(8, columns - fmt.width(left) - fmt.width(right) - 2)
+    )
     gap = " " * max(1, columns - fmt.width(left) - fmt.width(name) - fmt.width(right))
     return ink.line((left, f"bold ${style}"), (name, "bold"), gap, (right, "$text-muted"))
 
