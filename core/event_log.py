@@ -5,6 +5,7 @@ that it doesn't know.
 """
 
 import contextlib
+import json
 import os
 import re
 import threading
@@ -94,7 +95,7 @@ class EventWriter:
 
     def _append(self, event: AnyEvent) -> None:
         stamped = msgspec.structs.replace(event, seq=self._next_seq, time=time.time())
-        self._waiting.append(_ENCODER.encode(stamped) + b"\n")
+        self._waiting.append(_encoded(stamped) + b"\n")
         self._next_seq += 1
         if len(self._waiting) > _MOST_WAITING:
             # The first may be half-written already, and its line must be ended.
@@ -243,6 +244,15 @@ class EventReader:
     def _report(self, why: str) -> None:
         self.problems.append(f"{self._path.name} line {self._lines}: {why}")
         del self.problems[:-KEPT_PROBLEMS]
+
+
+def _encoded(event: AnyEvent) -> bytes:
+    """The line of an event; bytes of file names that are no UTF-8 become question marks."""
+    try:
+        return _ENCODER.encode(event)
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
 
 
 def _is_newer(line: bytes) -> bool:

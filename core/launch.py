@@ -85,7 +85,7 @@ def _start_worker(run: RunDir, arguments: list[str]) -> tuple[subprocess.Popen[b
                     )
             finally:
                 os.close(worker_end)
-            return worker, ready_file.read().decode()
+            return worker, ready_file.read().decode("utf-8", "surrogateescape")
 
 
 def _refuse_foreign(run: RunDir) -> None:
@@ -117,7 +117,7 @@ def report_ready(word: str = "ready") -> None:
     """Called by the worker once it holds the lock; any other word is the reason it doesn't."""
     if (given := os.environ.pop(READY_VARIABLE, None)) is not None:
         with os.fdopen(int(given), "wb") as pipe:
-            pipe.write(word.encode())
+            pipe.write(word.encode("utf-8", "surrogateescape"))
 
 
 def busy_message(run: RunDir, pid: int) -> str:

@@ -81,6 +81,12 @@ FAULTS: tuple[tuple[AnyEvent, Level, str, str], ...] = (
         f"64 스텝 체크포인트 저장 실패, 학습은 계속, 1m 00s 뒤 다시 시도: {SAFE}",
     ),
     (
+        SaveFailed(step=1064, message=HOSTILE, free_bytes=0, retry_s=None),
+        "error",
+        f"checkpoint of step 1,064 not saved, the run ends without it: {SAFE}",
+        f"1,064 스텝 체크포인트 저장 실패, 이 체크포인트 없이 학습을 끝냄: {SAFE}",
+    ),
+    (
         CardTrouble(what="lost", message=HOSTILE),
         "error",
         f"card lost: {SAFE}",

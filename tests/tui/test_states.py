@@ -125,7 +125,7 @@ async def test_memory_that_ran_out_is_told_for_a_while_and_then_only_in_the_log(
         (
             "en",
             (
-                "The GPU failed: NVIDIA L4 (GPU 0): Xid 79 (fallen off the bus)",
+                "A GPU error ended the run: NVIDIA L4 (GPU 0): Xid 79",
                 "restart the",
                 "r checks the GPU, then resumes (checkpoint of step 100 is kept)",
             ),

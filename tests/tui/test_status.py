@@ -20,6 +20,7 @@ from kocr_tui import format as fmt
 from kocr_tui.commands.status import line_of
 from kocr_tui.plain.follow import _Printer
 from kocr_tui.strings import use_language
+from kocr_tui.words import message_of
 
 ASCII = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii"}
 KEPT = "요청에 따라 중지했습니다. 120 스텝의 체크포인트가 남아 있습니다"
@@ -198,6 +199,57 @@ def test_status_for_people_is_in_their_language(runs: Path) -> None:
     assert line_of(watch(story.run)).endswith(
         "정규화 일치 70.0 %  요청에 따라 중지했습니다. 120 스텝의 체크포인트가 남아 있습니다"
     )
+
+
+ENDS = [
+    (STOPPED, KEPT),
+    (Finished(state="stopped", exit_code=3, message="stopped on request"), "요청에 따라 중지"),
+    (Finished(state="stopped", exit_code=0, message="tuned; more"), "탐색을 마쳤습니다"),
+    (Finished(state="done", exit_code=0, message="trained 24 steps", step=24), "24 스텝을 학습"),
+    (
+        Finished(state="aborted", exit_code=3, message="aborted on request", asked="abort"),
+        "요청에 따라 중단했습니다",
+    ),
+    (
+        Finished(state="aborted", exit_code=3, message="left at once on a second signal"),
+        "left at once on a second signal",
+    ),
+    (
+        Finished(state="failed", exit_code=1, message="stopped on request; can't save"),
+        "stopped on request; can't save",
+    ),
+    (
+        Finished(state="failed", exit_code=1, message="trained on what isn't there"),
+        "trained on what isn't there",
+    ),
+]
+
+
+@pytest.mark.usefixtures("in_korean")
+@pytest.mark.parametrize(("event", "said"), ENDS)
+def test_an_end_is_told_by_what_it_is_and_a_failure_by_its_reason(
+    event: Finished, said: str
+) -> None:
+    assert message_of(event).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "failed: Xid 79; `kocr-tui resume signs` checks the card and goes on"),
+        (
+            "ko",
+            "실패: Xid 79; `kocr-tui resume signs` 명령은 GPU를 점검하고 이어 갑니다",
+        ),
+    ],
+)
+def test_a_lost_card_is_told_with_what_to_type(
+    language: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use_language(language)
+    _Printer("signs").show(Finished(state="failed", exit_code=4, message="Xid 79"))
+    use_language("en")
+    assert capsys.readouterr().out == f"{said}\n"
 
 
 @pytest.mark.usefixtures("in_korean")

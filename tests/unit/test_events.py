@@ -40,6 +40,14 @@ def test_replay_then_tail(tmp_path: Path) -> None:
     assert event.time > 1.7e9
 
 
+def test_names_that_are_no_utf_8_are_told_with_question_marks(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, f"{os.fsdecode(b'a' + bytes([255]))}: no such file", "b")
+    reader = EventReader(path)
+    assert messages(reader) == ["a?: no such file", "b"]
+    assert reader.problems == []
+
+
 def test_threads_share_a_writer(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     writer = EventWriter(path)

@@ -241,6 +241,8 @@ def test_a_run_that_ends_unsaved_names_what_resume_goes_on_from(
     assert "step-00000002: can't save the checkpoint: " in str(told.value)
     then = "resume goes on from step-00000001" if earlier else "no checkpoint was saved before"
     assert then in str(told.value)
+    [event] = failed(job)
+    assert (event.step, event.retry_s) == (2, None), "nobody tries again"
 
 
 def test_what_nothing_comes_after_waits_for_room_and_obeys_a_stop(
@@ -260,7 +262,7 @@ def test_what_nothing_comes_after_waits_for_room_and_obeys_a_stop(
     real = learner.write
     monkeypatch.setattr(learner, "write", write)
     saver.save_patiently(state_at(1))
-    assert [event.step for event in failed(job)] == [1, 1]
+    assert [(event.step, event.retry_s) for event in failed(job)] == [(1, 0.01), (1, 0.01)]
     assert saved(job) == [1]
     tries = 0
     ask(job, "stop")
