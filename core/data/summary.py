@@ -1,6 +1,7 @@
 """What a file of rows holds, for a form that names it; needs no torch.
 
-``python -m core.data.summary ROWS SUMMARY`` reads a JSONL file and writes one JSON object.
+``python -m core.data.summary ROWS SUMMARY [ROOT]`` reads a JSONL file, whose photos may not lead
+out of the folder ROOT, and writes one JSON object.
 """
 
 import json
@@ -34,7 +35,8 @@ def main(arguments: list[str]) -> int:
         print(done, total, "photos", flush=True)
 
     try:
-        rows = open_rows(Path(arguments[0]), "set-aside", home() / "cache", tell)
+        root = arguments[2] if len(arguments) > 2 else None
+        rows = open_rows(Path(arguments[0]), "set-aside", home() / "cache", tell, root=root)
     except KocrError as error:
         print(visible(str(error)), file=sys.stderr)
         return error.exit_code

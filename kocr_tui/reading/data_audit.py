@@ -36,15 +36,20 @@ def survey(
     tell: Callable[[int, int, str], None],
     stop: threading.Event,
     command: Sequence[str] = SURVEYOR,
+    *,
+    root: str | None = None,
 ) -> RowsSummary:
     """Surveys a file of rows; what was read is kept for the planner and the run.
+
+    A photo that leads out of the folder ``root`` can't be used.
 
     ``tell`` hears of photos done and in all. Raises StoppedError once ``stop`` is set, and
     UsageError or KocrError with one line for a file that can't be used.
     """
     with tempfile.TemporaryDirectory(prefix="kocr-rows-") as folder:
         answer = Path(folder) / "summary"
-        run_told([*command, str(path), str(answer)], tell, stop, called="the reader of rows")
+        asked = [str(path), str(answer), *([root] if root is not None else [])]
+        run_told([*command, *asked], tell, stop, called="the reader of rows")
         return msgspec.json.decode(answer.read_bytes(), type=RowsSummary)
 
 
@@ -89,32 +94,40 @@ class RowsState:
         return say("new.audit.reading")
 
 
+@dataclass(frozen=True)
+class RowsFiles:
+    """Files of rows to look at, and the folder that their photos may not lead out of, if any."""
+
+    paths: tuple[str, ...] = ()
+    root: str | None = None
+
+
 class DataAudit:
     """Surveys files of rows for ``tell``, which is called from the thread that works."""
 
     def __init__(self, tell: Callable[[RowsState], None]) -> None:
         self._tell = tell
-        self._known: dict[tuple[str, int, int], RowsSummary] = {}
+        self._known: dict[tuple[str, int, int, str | None], RowsSummary] = {}
 
-    def work(self, paths: tuple[str, ...], stop: threading.Event) -> None:
+    def work(self, files: RowsFiles, stop: threading.Event) -> None:
         """Looks at files one after another; one that hasn't changed since is told at once."""
         if stop.wait(SETTLE_SECONDS):
             return
-        for path in paths:
+        for path in files.paths:
             if stop.is_set():
                 return
             try:
-                self._tell(RowsState(path, found=self._survey(path, stop)))
+                self._tell(RowsState(path, found=self._survey(path, files.root, stop)))
             except StoppedError:
                 return
             except (KocrError, OSError) as error:
                 self._tell(RowsState(path, problem=str(error).removeprefix(f"{path}: ")))
 
-    def _survey(self, path: str, stop: threading.Event) -> RowsSummary:
+    def _survey(self, path: str, root: str | None, stop: threading.Event) -> RowsSummary:
         file = Path(path).stat()
-        key = (path, file.st_size, file.st_mtime_ns)
+        key = (path, file.st_size, file.st_mtime_ns, root)
         if key not in self._known:
-            self._known[key] = survey(Path(path), self._progress(path), stop)
+            self._known[key] = survey(Path(path), self._progress(path), stop, root=root)
         return self._known[key]
 
     def _progress(self, path: str) -> Callable[[int, int, str], None]:

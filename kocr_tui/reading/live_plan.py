@@ -21,7 +21,7 @@ SETTLE_SECONDS = 0.8
 _TELL_SECONDS = 0.5
 _PLANNED = (
     *("model.path", "device.profile", GOAL, "tune.max_pixels", "tune.hours"),
-    *("lora.rank", "lora.targets"),
+    *("lora.rank", "lora.targets", "data.root"),
 )
 
 # What to plan; else why nothing can be planned, or None while rows are being read.
@@ -117,6 +117,12 @@ def _stages(request: PlanRequest) -> Iterator[PlanRequest]:
     yield request
 
 
+def root_of(values: Mapping[str, str]) -> str | None:
+    """The folder that no photo may lead out of, absolute; None where no folder is named."""
+    root = values["data.root"].strip()
+    return str(user_path(root).resolve()) if root and is_folder(root) else None
+
+
 def request_of(values: Mapping[str, str], train: str | None, validation: str | None) -> PlanRequest:
     """What the form's choices ask of the planner; rows are those of files that were looked at.
 
@@ -137,6 +143,7 @@ def request_of(values: Mapping[str, str], train: str | None, validation: str | N
         "targets": [values["lora.targets"]],
         "train": train,
         "validation": validation if train is not None else None,
+        "root": root_of(values) if train is not None else None,
         "fastest": goal == "fastest",
     }
     for key, wanted in (("max_pixels", "fixed"), ("hours", "hours")):

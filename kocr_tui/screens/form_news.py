@@ -12,9 +12,9 @@ from core.profile import GIB, pick_profile
 from kocr_tui import format as fmt
 from kocr_tui.messages import CardNamed, ModelsFound, PlanNews, RowsNews
 from kocr_tui.reading.completion import Completion, complete_path, is_file, rows_file, user_path
-from kocr_tui.reading.data_audit import DataAudit, RowsState
+from kocr_tui.reading.data_audit import DataAudit, RowsFiles, RowsState
 from kocr_tui.reading.latest import Latest
-from kocr_tui.reading.live_plan import Asked, LivePlan, PlanState, request_of
+from kocr_tui.reading.live_plan import Asked, LivePlan, PlanState, request_of, root_of
 from kocr_tui.reading.model_list import KnownModel, complete_model, known_models
 from kocr_tui.screens.base import BaseScreen
 from kocr_tui.strings import say
@@ -31,7 +31,7 @@ class FormNews(BaseScreen):
         self._card = ""
         self._models: tuple[KnownModel, ...] = ()
         self._rows: dict[str, RowsState] = {}
-        self._files: tuple[str, ...] = ()
+        self._looked_at = RowsFiles()
         self._plan = PlanState()
         self._asked: Asked = ""
         self._auditing = Latest(DataAudit(lambda state: self._post(RowsNews(state))).work)
@@ -58,7 +58,7 @@ class FormNews(BaseScreen):
             self.post_message(message)
 
     @work(thread=True, group="latest")
-    def run_latest(self, latest: "Latest[tuple[str, ...]] | Latest[Asked]") -> None:
+    def run_latest(self, latest: "Latest[RowsFiles] | Latest[Asked]") -> None:
         """Works on what the form wants until it is closed."""
         latest.run()
 
@@ -106,10 +106,12 @@ class FormNews(BaseScreen):
 
     def look_anew(self) -> None:
         """Reads the files of rows that are named now, and plans what is chosen now."""
-        files = tuple(dict.fromkeys(path for key in ROW_NAMES if (path := self._file(key))))
-        if files != self._files:
-            self._files = files
-            self._rows = {path: self._rows.get(path, RowsState(path)) for path in files}
+        paths = tuple(dict.fromkeys(path for key in ROW_NAMES if (path := self._file(key))))
+        files = RowsFiles(paths, root_of(self.values))
+        if files != self._looked_at:
+            known = self._rows if files.root == self._looked_at.root else {}
+            self._looked_at = files
+            self._rows = {path: known.get(path, RowsState(path)) for path in paths}
             self._auditing.want(files)
         self._plan_anew()
         self._show_plan()
@@ -118,6 +120,8 @@ class FormNews(BaseScreen):
         """How a field's text is completed, None where it isn't."""
         if field.kind == "file":
             return lambda text: complete_path(text, first=ROW_NAMES[field.key])
+        if field.kind == "folder":
+            return lambda text: complete_path(text, folders_only=True)
         if field.kind == "model":
             return lambda text: complete_model(text, self._models)
         return None

@@ -16,7 +16,7 @@ from core.errors import UsageError
 from kocr_tui.reading.completion import TRAIN_NAME, VALIDATION_NAMES, is_file, is_folder, rows_file
 from kocr_tui.strings import say
 
-Kind = Literal["text", "whole", "number", "choice", "file", "model"]
+Kind = Literal["text", "whole", "number", "choice", "file", "folder", "model"]
 Goal = Literal["largest", "fastest", "hours", "fixed"]
 DEFAULT_MODEL = "Qwen/Qwen2-VL-2B-Instruct"
 GOAL = "tune.goal"
@@ -66,6 +66,7 @@ FIELDS: tuple[Field, ...] = (
     Field("train.batch", "whole", "16"),
     Field("train.micro_batch_tokens", "whole", "", optional=True),
     Field("validation.share", "number", "0.1"),
+    Field("data.root", "folder", "", optional=True),
 )
 _KINDS = {field.key: field.kind for field in FIELDS}
 _STAND_INS = {"name": "run", "model.path": "model", "data.train": "-", "data.validation": "-"}
@@ -137,6 +138,8 @@ def _not_there(field: Field, text: str) -> str | None:
     """What is missing on the disk."""
     if field.kind == "file" and not is_file(rows_file(text, ROW_NAMES[field.key])):
         return say("new.problem.no_rows" if is_folder(text) else "new.problem.no_file")
+    if field.kind == "folder" and not is_folder(text):
+        return say("new.problem.no_folder")
     if field.kind == "model" and text.startswith(("/", "~", ".")) and not is_folder(text):
         return say("new.problem.no_folder")
     return None

@@ -26,12 +26,14 @@ HINTS = {
     "tune.hours": "new.hint.hours",
     "train.micro_batch_tokens": "new.hint.tokens",
     "validation.share": "new.hint.share",
+    "data.root": "new.hint.root",
 }
 # Shorter words for a field that is empty, where the hint would be cut off.
 _EMPTY = {
     "model.path": "new.empty.model",
     "data.train": "new.empty.rows",
     "data.validation": "new.empty.rows",
+    "data.root": "new.empty.root",
 }
 _WORDS = {"data.bad_rows": BadRows, "tune.goal": Goal, "lora.targets": Targets}
 _NAME_COLUMNS, _MEMORY_COLUMNS = 15, 9
@@ -53,7 +55,7 @@ class FormRow(Vertical):
         self.field = field
         self._profiles, self._complete, self._note_of = profiles, complete, note
         self._said = ("", False)
-        below = field.kind in ("file", "model", "choice")
+        below = field.kind in ("file", "folder", "model", "choice")
         self._note = Static("", markup=False, classes="below" if below else "note")
 
     def compose(self) -> ComposeResult:

@@ -235,6 +235,31 @@ async def test_rows_that_cannot_be_used_need_a_word_before_the_start(
     assert read_config(run.config_file).data.bad_rows == "set-aside"
 
 
+async def test_photos_outside_the_folder_that_is_named_are_not_used(
+    runs: Path,
+    data: Path,
+    tmp_path: Path,
+    planner: Callable[[], list[PlanRequest]],
+    launched: list[object],
+) -> None:
+    (tmp_path / "other").mkdir()
+    async with app_of(runs).run_test(size=(120, 40), notifications=True) as pilot:
+        form = await open_form(pilot)
+        form.query_one("#data-train", Input).value = "data"
+        await until(pilot, shows(pilot, "5 kept"))
+        form.query_one("#data-root", Input).value = "nowhere"
+        await until(pilot, shows(pilot, "✗ no such folder", "✗ photos only below: no such folder"))
+        form.query_one("#data-root", Input).value = "other"
+        await until(pilot, shows(pilot, "✗ no usable row"))
+        form.query_one("#data-root", Input).value = "data/"
+        await until(pilot, shows(pilot, "5 kept"))
+        await until(pilot, lambda: bool(planner()) and planner()[-1].root == str(data))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: bool(launched))
+    (run,) = list_runs(runs)
+    assert read_config(run.config_file).data.root == str(data)
+
+
 async def test_another_path_ends_the_reading_of_the_first(
     runs: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,14 +10,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from tui_story import Story, training_story, worker_of
 
-from core.events import CertificateVoided, Change, Finished, Log
+from core.events import CertificateVoided, Change, Finished, Log, State
 from core.run_watch import watch
 from kocr_tui import format as fmt
 from kocr_tui.commands.status import line_of
+from kocr_tui.plain import report
 from kocr_tui.plain.follow import _Printer
 from kocr_tui.strings import use_language
 from kocr_tui.words import message_of
@@ -147,6 +149,16 @@ def hangul_run(runs: Path) -> Story:
     story = training_story(runs, "간판")
     story.put(Finished(state="failed", exit_code=1, message="사진 없음", step=120))
     return story
+
+
+def test_the_readme_names_every_key_of_status(runs: Path) -> None:
+    told = report.status(watch(training_story(runs).run))
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    _before, _, rest = readme.partition("`status --json` (and")
+    table, _, _after = rest.partition("\n## ")
+    keys = {*told, *told["memory"], *told["validation"], *told["validation"]["exact"]}
+    assert {key for key in keys if f"`{key}`" not in table} == set()
+    assert {state for state in get_args(State) if f"`{state}`" not in table} == set()
 
 
 def test_json_is_whole_on_an_ascii_stdout(runs: Path) -> None:
