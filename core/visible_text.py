@@ -18,6 +18,11 @@ def visible(text: str) -> str:
     return "".join(map(_visible, unicodedata.normalize("NFC", kept)))
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text may be shown as it is: no terminal obeys it, and nothing of it is hidden."""
+    return not any(map(is_without_form, text))
+
+
 def is_without_form(character: str) -> bool:
     """Whether a terminal would obey or hide a character: controls, bidi marks, zero widths."""
     return unicodedata.category(character) in _WITHOUT_FORM

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.visible_text import is_plain
+
 _ENDING = ".jsonl"
 _MOST = 200
 TRAIN_NAME = "train.jsonl"
@@ -25,7 +27,8 @@ def complete_path(
     """Folders (ending in /) and JSONL files that begin with ``text``.
 
     ``best`` is what all matches have in common where that is longer, else the first match; names
-    in ``first`` come first, then files, then folders. Takes as long as the folder takes to read.
+    in ``first`` come first, then files, then folders. Names that a terminal would obey are left
+    out, since a field shows them as they are. Takes as long as the folder takes to read.
     """
     start = text.rpartition("/")[2]
     prefix = text[: len(text) - len(start)]
@@ -44,6 +47,8 @@ def _names(folder: Path, start: str, *, folders_only: bool) -> list[str]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if not entry.name.startswith(start) or (entry.name[0] == "." and not start):
+                    continue
+                if not is_plain(entry.name):
                     continue
                 if entry.is_dir():
                     found.append(entry.name + "/")

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from core.visible_text import is_plain
 from kocr_tui.reading.completion import Completion, complete_path
 
 Where = Literal["folder", "cache", "hub"]
@@ -38,13 +39,17 @@ class KnownModel:
 
 
 def known_models(folder: Path) -> tuple[KnownModel, ...]:
-    """Those in ``folder`` (itself, below it, below its ``models``), in the cache, then the rest."""
+    """Those in ``folder`` (itself, below it, below its ``models``), in the cache, then the rest.
+
+    Names that a terminal would obey are left out, since a field shows them as they are.
+    """
     places = [folder, *_below(folder), *_below(folder / "models")]
     local = [_local(place, folder) for place in places]
     cached = list(_cached(hub_cache(dict(os.environ))))
     here = {model.name for model in cached}
     hub = [KnownModel(name, "hub") for name in PUBLISHED if name not in here]
-    return (*(model for model in local if model is not None), *cached, *hub)
+    found = (*(model for model in local if model is not None), *cached, *hub)
+    return tuple(model for model in found if is_plain(model.name))
 
 
 def model_in(folder: Path) -> tuple[str, int] | None:

@@ -11,10 +11,12 @@ from tui_story import EPOCH, Story, training_story, worker_of
 
 from core.hardware.doctor import Finding
 from core.run_dir import RunDir
-from core.visible_text import is_without_form, visible
+from core.visible_text import is_plain, visible
 from kocr_tui import cli
 from kocr_tui.app import ConsoleApp
 from kocr_tui.plain.doctor_report import findings_text
+from kocr_tui.reading.completion import complete_path
+from kocr_tui.reading.model_list import known_models
 from kocr_tui.screens.compare import CompareScreen
 from kocr_tui.screens.home import HomeScreen
 from kocr_tui.screens.run import RunScreen
@@ -35,7 +37,7 @@ def story(runs: Path) -> Story:
 
 
 def assert_harmless(text: str) -> None:
-    assert not any(map(is_without_form, text.replace("\n", ""))), ascii(text)
+    assert is_plain(text.replace("\n", "")), ascii(text)
 
 
 COMMANDS = [
@@ -158,6 +160,18 @@ async def test_a_forged_run_that_is_deleted_is_said_to_be_gone(runs: Path, story
         story.run.path.rename(runs / ".gone")
         await until(pilot, lambda: f"The folder of {SHOWN} is gone" in screen_text(app))
         assert_harmless(screen_text(app))
+
+
+def test_no_field_is_offered_a_name_that_a_terminal_obeys(tmp_path: Path) -> None:
+    for name in (NAME, "plain"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text('{"model_type": "qwen2_vl"}')
+        (tmp_path / f"{name}.jsonl").touch()
+    offered = complete_path(f"{tmp_path}/").matches
+    assert offered == (f"{tmp_path}/plain.jsonl", f"{tmp_path}/plain/")
+    assert [model.name for model in known_models(tmp_path) if model.where == "folder"] == [
+        "./plain"
+    ]
 
 
 def test_the_forged_name_is_as_hostile_as_it_says() -> None:
