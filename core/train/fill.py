@@ -50,7 +50,7 @@ def _fill_all(job: Job, setup: Setup) -> None:
         learner = Learner(job, setup, device, Crew(0, 1), ahead=True)
         if learner.features is None:
             raise KocrError(learner.cache_words or "no image features are cached")
-        print(visible(learner.cache_words))
+        print(visible(learner.cache_words or ""))
         _fill(job, learner)
         print(f"{len(learner.features):,} photos, {learner.features.used_bytes() / GIB:.2f} GiB")
 

@@ -64,8 +64,8 @@ def _work(
     *,
     tune_only: bool,
 ) -> int:
-    for folder in (run.path, run.predictions):
-        sweep_unfinished(folder)
+    sweep_unfinished(run.path)
+    sweep_unfinished(run.predictions)
     attempt = _attempts(run) + 1
     events = EventWriter(run.events_file, run.reserve_file)
     signals.leave = partial(leave_at_once, run, events)

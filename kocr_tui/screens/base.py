@@ -191,6 +191,10 @@ class BaseScreen(Screen[str]):
             self.post_message(Launched(run.id))
 
     @on(LaunchFailed)
+    def launch_failed(self, message: LaunchFailed) -> None:
+        """Hears of it for all screens: Textual calls a decorated method, never one over it."""
+        self.say_launch_failed(message)
+
     def say_launch_failed(self, message: LaunchFailed) -> None:
         """Shows the reason for longer than a notice about success."""
         self.tell(message.reason, error=True, seconds=_FAILURE_SECONDS)

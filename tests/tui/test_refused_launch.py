@@ -52,7 +52,7 @@ async def test_a_new_run_that_has_no_place_is_told_and_the_form_stays(
         await until(pilot, lambda: "No runs in" in screen_text(app))
         await pilot.press("n")
         await until(pilot, lambda: isinstance(app.screen, NewRunScreen))
-        for field in ("#data-train", "#data-validation"):
+        for field in ("#data-validation", "#data-train"):
             app.screen.query_one(field, Input).value = str(rows)
         for _ in range(2):
             await pilot.press("ctrl+s")
