@@ -12,6 +12,7 @@ from core.launch import launch
 from core.planning import PlannedSetup
 from core.run_dir import RunDir, write_whole
 from core.run_watch import RunWatch, watch
+from kocr_tui.asking import ask
 from kocr_tui.strings import say
 
 _PATIENCE_SECONDS = 120.0
@@ -71,7 +72,7 @@ def _refuse_if_training(watched: RunWatch) -> None:
 
 def _send_away(watched: RunWatch) -> None:
     run = watched.run
-    run.request("abort")
+    ask(run, "abort")
     end = time.monotonic() + _PATIENCE_SECONDS
     tick = threading.Event()
     while run.worker_pid() is not None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from asked import asked_of
 from tui_story import Story, training_story, worker_of
 
 from core.events import CertificateVoided, Change, Finished, Log
@@ -95,7 +96,7 @@ def test_ctrl_c_ends_the_watching_and_leaves_the_run_alone(runs: Path) -> None:
         line(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
-        assert story.run.pending_request() is None
+        assert asked_of(story.run) == []
         assert story.run.worker_pid() is not None
 
 
