@@ -91,9 +91,12 @@ def test_a_run_that_is_stopped_while_its_disk_is_full_says_what_is_kept(
     assert saved is not None
     at = saved.step
     wait_until(running, lambda seen: seen.state.step > at)
-    run.request("stop")
     fill(disk)
-    wait_for_end(running)
+    stopped = box.kocr("stop", run.id, "--runs", str(run.path.parent))
+    assert stopped.returncode == 0, stopped.stderr
+    [line] = stopped.stderr.splitlines()
+    assert line.endswith("so the worker was sent a signal: the disk is full")
+    running.poll()
     end = running.state.finished
     assert end is not None
     assert (end.state, end.exit_code) == ("failed", 1)
