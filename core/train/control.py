@@ -77,14 +77,12 @@ class Control:
                 self._poll()
             self._pending.discard("pause")
             self._events.write(StateChanged(state=self._state))
-        self.check_stop()
+        self._leave_if_asked()
 
     def check_abort(self) -> None:
         """Raises AbortedError if that was asked; for places where a stop has to wait."""
         self._poll()
-        if "abort" in self._pending:
-            self._drop_the_weaker("abort")
-            raise AbortedError("aborted on request; the last checkpoint is kept")
+        self._leave_at_once_if_asked()
 
     def wait(self, seconds: float) -> None:
         """Lets ``seconds`` pass; raises as ``check`` does."""
@@ -107,10 +105,8 @@ class Control:
 
     def check_stop(self) -> None:
         """Raises as ``check`` does but never waits; for places where a pause has to wait."""
-        self.check_abort()
-        if "stop" in self._pending:
-            self._drop_the_weaker("stop")
-            raise StoppedError("stopped on request")
+        self._poll()
+        self._leave_if_asked()
 
     def _poll(self) -> None:
         if self.card is not None:
@@ -149,12 +145,23 @@ class Control:
             self._pending.add(asked.request)
         self._events.write(RequestSeen(id=asked.id, request=asked.request))
 
-    def _drop_the_weaker(self, stronger: Request) -> None:
+    def _leave_if_asked(self) -> None:
+        self._leave_at_once_if_asked()
+        if "stop" in self._pending:
+            self._give_up_the_rest("stop")
+            raise StoppedError("stopped on request")
+
+    def _leave_at_once_if_asked(self) -> None:
+        if "abort" in self._pending:
+            self._give_up_the_rest("abort")
+            raise AbortedError("aborted on request; the last checkpoint is kept")
+
+    def _give_up_the_rest(self, stronger: Request) -> None:
         """Tells what was asked for and won't be done since the worker leaves first."""
-        if dropped := sorted(self._pending - _LEAVING):
-            what = ", ".join(dropped)
+        if given_up := sorted(self._pending - _LEAVING):
+            what = ", ".join(given_up)
             self._log("info", f"given up, since {stronger} was asked for, too: {what}")
-            self._pending.difference_update(dropped)
+            self._pending.difference_update(given_up)
 
     def _warn(self, line: str) -> None:
         self._log("warning", visible(line))
