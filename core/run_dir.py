@@ -8,19 +8,17 @@ import time
 import unicodedata
 from pathlib import Path
 
-import msgspec
 import platformdirs
 
 from core import lock, toml_file
 from core.checkpoint_name import checkpoint_step
 from core.config import RunConfig, read_config
-from core.control_file import ControlFileError, ControlRequest, read_request
+from core.control_file import write_request
 from core.errors import KocrError, UsageError
 from core.event_log import EventReader
 from core.events import Request
 from core.whole_file import write_whole
 
-_STRENGTH = {"stop": 1, "abort": 2}
 _DELETING = ".deleting-"
 
 
@@ -67,8 +65,9 @@ class RunDir:
         return self.path / ".reserve"
 
     @property
-    def control_file(self) -> Path:
-        return self.path / "control.json"
+    def control_folder(self) -> Path:
+        """Where requests to the worker wait, a file each."""
+        return self.path / "control"
 
     @property
     def certificate_file(self) -> Path:
@@ -126,29 +125,17 @@ class RunDir:
         return EventReader(self.events_file)
 
     def request(self, request: Request) -> str:
-        """Asks the worker for something by writing control.json whole; returns the request's id.
+        """Asks the worker for something and returns the request's id.
 
-        A stop or an abort that stands there is never replaced by something weaker: the worker may
-        not have read it yet.
+        It waits beside what else was asked (core.control_file). Raises OSError where it can't be
+        written; core.asking knows what to do then.
         """
-        standing = self.pending_request()
-        if standing is not None and _STRENGTH.get(standing.request, 0) > _STRENGTH.get(request, 0):
-            return standing.id
-        record = ControlRequest(id=os.urandom(4).hex(), request=request, time=time.time())
-        write_whole(self.control_file, msgspec.json.encode(record))
-        return record.id
+        return write_request(self.control_folder, request)
 
     def newest_step(self) -> int:
         """The step of the newest checkpoint by its name, 0 where there is none."""
         steps = (checkpoint_step(path.name) for path in self.checkpoints.glob("step-*"))
         return max((step for step in steps if step is not None), default=0)
-
-    def pending_request(self) -> ControlRequest | None:
-        """The request in control.json; None where there is none that may be obeyed."""
-        try:
-            return read_request(self.control_file)
-        except ControlFileError:
-            return None
 
     def worker_pid(self) -> int | None:
         """The process id of the worker that holds this run, or None."""
@@ -199,6 +186,7 @@ def _fill(run: RunDir, config: RunConfig) -> None:
     try:
         run.checkpoints.mkdir()
         run.predictions.mkdir()
+        run.control_folder.mkdir(mode=0o700)
         write_whole(run.config_file, toml_file.encode(config).encode())
     except OSError:
         shutil.rmtree(run.path, ignore_errors=True)

@@ -62,7 +62,7 @@ class ModelOpened(Event, frozen=True, kw_only=True, tag="model"):
 
 
 class RequestSeen(Event, frozen=True, kw_only=True, tag="request"):
-    """The worker has read a request from control.json and obeys it."""
+    """The worker has read a request (core.control_file) and obeys it."""
 
     id: str
     request: Request

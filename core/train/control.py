@@ -1,4 +1,4 @@
-"""What is asked of the worker while it works: requests from control.json, and signals."""
+"""What is asked of the worker while it works: by requests and by signals."""
 
 import contextlib
 import threading
@@ -6,21 +6,18 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from core.control_file import (
-    LEFTOVER_SECONDS,
-    SURVIVES,
-    ControlFileError,
-    ControlRequest,
-    read_request,
-)
+from core.control_file import LEFTOVER_SECONDS, SURVIVES, ControlRequest
 from core.errors import KocrError, StoppedError
 from core.event_log import EventReader, EventWriter
 from core.events import Log, Request, RequestSeen, State, StateChanged
 from core.run_dir import RunDir
 from core.train.cards.watch import CardWatch
+from core.train.inbox import Inbox
 from core.train.signals import StopSignals
+from core.visible_text import visible
 
 _PAUSE_POLL_SECONDS = 0.25
+_LEAVING: frozenset[Request] = frozenset({"stop", "abort"})
 
 
 class AbortedError(KocrError):
@@ -32,19 +29,25 @@ class AbortedError(KocrError):
 class Control:
     """Obeys requests at safe points: ``check`` is called wherever the worker could leave.
 
-    Each of them raises GpuLostError, too, once ``card`` has failed.
+    Each of them raises GpuLostError, too, once ``card`` has failed. Requests are for the one worker
+    that holds ``run``, and are removed as they are heard: others give None and hear signals only.
     """
 
     def __init__(
-        self, run: RunDir, events: EventWriter, signals: StopSignals | None = None
+        self, run: RunDir | None, events: EventWriter, signals: StopSignals | None = None
     ) -> None:
         self._run = run
         self._events = events
-        self._last_id: str | None = None
+        self._inbox: Inbox | None = None
+        if run is not None:
+            self._inbox = Inbox(run.control_folder, self._warn)
+            self._inbox.make()
+        self._left: frozenset[str] = frozenset()
+        self._left_before = 0.0
+        self._seen: frozenset[str] = frozenset()
         self._pending: set[Request] = set()
         self._signals = signals or StopSignals()
         self._wake = self._signals.wake
-        self._warned: str | None = None
         self._state: State = "queued"
         self.card: CardWatch | None = None
 
@@ -54,49 +57,32 @@ class Control:
         self._events.write(StateChanged(state=state))
 
     def settle(self, began: float) -> None:
-        """Obeys or expires what was asked before ``began`` (seconds since 1970), and tells which.
+        """What waits here and was asked before ``began`` (seconds since 1970) is a leftover.
 
         See core.control_file for the rule.
         """
-        asked = self._read()
-        if asked is None:
+        if self._run is None or self._inbox is None or not (left := self._inbox.names()):
             return
         events = EventReader(self._run.events_file).read()
-        seen = {event.id for event in events if isinstance(event, RequestSeen)}
-        if asked.id not in seen and asked.time >= began:
-            return
-        self._last_id = asked.id
-        if asked.id not in seen:
-            self._settle_left(asked, began)
-        # Standing there it would keep weaker ones from being asked.
-        with contextlib.suppress(OSError):
-            self._run.control_file.unlink()
-
-    def _settle_left(self, asked: ControlRequest, began: float) -> None:
-        left = "was left by a worker that is no more"
-        if asked.request in SURVIVES and began - asked.time <= LEFTOVER_SECONDS:
-            self._log("info", f"the request to {asked.request} {left}: it is obeyed now")
-            self._take_in(asked)
-        else:
-            self._log("info", f"the request to {asked.request} {left}: it has expired")
+        self._seen = frozenset(event.id for event in events if isinstance(event, RequestSeen))
+        self._left, self._left_before = frozenset(left), began
 
     def check(self) -> None:
         """Raises StoppedError or AbortedError if that was asked; waits while paused."""
         self._poll()
-        if "pause" in self._pending:
+        if "pause" in self._pending and not self._pending & _LEAVING:
             self._events.write(StateChanged(state="paused"))
-            while "pause" in self._pending and not self._pending & {"stop", "abort"}:
+            while "pause" in self._pending and not self._pending & _LEAVING:
                 self._wake.wait(_PAUSE_POLL_SECONDS)
                 self._poll()
             self._pending.discard("pause")
             self._events.write(StateChanged(state=self._state))
-        self.check_stop()
+        self._leave_if_asked()
 
     def check_abort(self) -> None:
         """Raises AbortedError if that was asked; for places where a stop has to wait."""
         self._poll()
-        if "abort" in self._pending:
-            raise AbortedError("aborted on request; the last checkpoint is kept")
+        self._leave_at_once_if_asked()
 
     def wait(self, seconds: float) -> None:
         """Lets ``seconds`` pass; raises as ``check`` does."""
@@ -119,19 +105,38 @@ class Control:
 
     def check_stop(self) -> None:
         """Raises as ``check`` does but never waits; for places where a pause has to wait."""
-        self.check_abort()
-        if "stop" in self._pending:
-            raise StoppedError("stopped on request")
+        self._poll()
+        self._leave_if_asked()
 
     def _poll(self) -> None:
         if self.card is not None:
             self.card.check()
         if self._signals.asked is not None:
             self._pending.add("stop")
-        asked = self._read()
-        if asked is not None and asked.id != self._last_id:
-            self._last_id = asked.id
+        if self._inbox is not None:
+            self._empty(self._inbox)
+
+    def _empty(self, inbox: Inbox) -> None:
+        for name, asked in inbox.requests():
+            if name in self._left:
+                self._settle(asked)
+            else:
+                self._take_in(asked)
+            inbox.remove(name)
+
+    def _settle(self, asked: ControlRequest) -> None:
+        """Obeys or expires what stood there when this worker began, and tells which."""
+        if asked.id in self._seen:
+            return
+        if asked.time >= self._left_before:
             self._take_in(asked)
+            return
+        left = "was left by a worker that is no more"
+        if asked.request in SURVIVES and self._left_before - asked.time <= LEFTOVER_SECONDS:
+            self._log("info", f"the request to {asked.request} {left}: it is obeyed now")
+            self._take_in(asked)
+        else:
+            self._log("info", f"the request to {asked.request} {left}: it has expired")
 
     def _take_in(self, asked: ControlRequest) -> None:
         if asked.request == "continue":
@@ -140,15 +145,26 @@ class Control:
             self._pending.add(asked.request)
         self._events.write(RequestSeen(id=asked.id, request=asked.request))
 
-    def _read(self) -> ControlRequest | None:
-        """The request that stands there; a file that isn't one is warned of once."""
-        try:
-            return read_request(self._run.control_file)
-        except ControlFileError as error:
-            if str(error) != self._warned:
-                self._warned = str(error)
-                self._log("warning", str(error))
-            return None
+    def _leave_if_asked(self) -> None:
+        self._leave_at_once_if_asked()
+        if "stop" in self._pending:
+            self._give_up_the_rest("stop")
+            raise StoppedError("stopped on request")
+
+    def _leave_at_once_if_asked(self) -> None:
+        if "abort" in self._pending:
+            self._give_up_the_rest("abort")
+            raise AbortedError("aborted on request; the last checkpoint is kept")
+
+    def _give_up_the_rest(self, stronger: Request) -> None:
+        """Tells what was asked for and won't be done since the worker leaves first."""
+        if given_up := sorted(self._pending - _LEAVING):
+            what = ", ".join(given_up)
+            self._log("info", f"given up, since {stronger} was asked for, too: {what}")
+            self._pending.difference_update(given_up)
+
+    def _warn(self, line: str) -> None:
+        self._log("warning", visible(line))
 
     def _log(self, level: Literal["info", "warning"], message: str) -> None:
         self._events.write(Log(level=level, message=message))

@@ -36,7 +36,7 @@ def fill(run: RunDir, config: RunConfig, setup: Setup) -> None:
     nowhere = EventWriter(Path(os.devnull))
     signals = StopSignals()
     signals.install()
-    control = Control(run, nowhere, signals)
+    control = Control(None, nowhere, signals)
     profile = load_profile(config.device.profile)
     with hold_cards(profile, 1):
         require_device(profile)

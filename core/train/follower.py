@@ -79,7 +79,7 @@ def follow(run: RunDir) -> None:
     if begin == LEAVE:
         return
     nowhere = EventWriter(Path(os.devnull))
-    job = open_job(run, begin.config, profile, nowhere, Control(run, nowhere))
+    job = open_job(run, begin.config, profile, nowhere, Control(None, nowhere))
     device = open_device(begin.config.device, profile)
     with in_one_line(device), device.session():
         learner = Learner(job, begin.setup, device, crew)

@@ -12,6 +12,7 @@ from core.errors import KocrError, UsageError
 from core.events import Request
 from core.run_watch import RunWatch, watch
 from core.visible_text import visible
+from kocr_tui.asking import ask, told_otherwise
 from kocr_tui.commands.which_run import named_or_live
 from kocr_tui.plain import report
 from kocr_tui.plain.follow import died
@@ -40,7 +41,8 @@ def _ask(options: argparse.Namespace, request: Request, patience: float) -> int:
     if pid is None:
         state, asked = say(f"state.{watched.live_state()}"), say(f"request.{request}")
         raise UsageError(say("plain.not_running", run=run.id, request=asked, state=state))
-    run.request(request)
+    if (line := told_otherwise(run, ask(run, request))) is not None:
+        print(line, file=sys.stderr)
     if not _gone_within(watched, patience):
         if request == "stop":
             raise KocrError(say("plain.slow", run=run.id, seconds=f"{patience:.0f}"))

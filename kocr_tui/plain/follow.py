@@ -27,8 +27,10 @@ from core.events import (
     Validated,
     WorkerStarted,
 )
+from core.run_dir import RunDir
 from core.run_watch import RunWatch
 from kocr_tui import format as fmt
+from kocr_tui.asking import ask, told_otherwise
 from kocr_tui.faults import Fault, fault_in_words, level_of
 from kocr_tui.strings import say
 from kocr_tui.words import changes_in_words, difference_in_words, last_word
@@ -50,8 +52,7 @@ def follow(watch: RunWatch) -> int:
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
-        watch.run.request("stop" if len(asked) == 1 else "abort")
-        print(say("plain.stopping" if len(asked) == 1 else "plain.aborting"), file=sys.stderr)
+        print(_asked_to_leave(watch.run, at_once=len(asked) > 1), file=sys.stderr)
 
     before = [
         (number, signal.signal(number, on_signal)) for number in (signal.SIGINT, signal.SIGTERM)
@@ -61,6 +62,15 @@ def follow(watch: RunWatch) -> int:
     finally:
         for number, handler in before:
             signal.signal(number, handler)
+
+
+def _asked_to_leave(run: RunDir, *, at_once: bool) -> str:
+    """Asks, and returns the line that says so; a signal's handler must not raise."""
+    try:
+        asked = ask(run, "abort" if at_once else "stop")
+    except KocrError as error:
+        return str(error)
+    return told_otherwise(run, asked) or say("plain.aborting" if at_once else "plain.stopping")
 
 
 def _follow(watch: RunWatch, wake: threading.Event) -> int:

@@ -2,11 +2,13 @@
 
 from functools import partial
 
+from core.errors import KocrError
 from core.events import Request, ResumeRefused
 from core.run_dir import RunDir
 from core.run_watch import has_further_epochs
 from kocr_tui import format as fmt
 from kocr_tui.actions import RESUMABLE
+from kocr_tui.asking import ask, told_otherwise
 from kocr_tui.screens.base import BaseScreen
 from kocr_tui.strings import say
 from kocr_tui.words import difference_in_words
@@ -44,11 +46,14 @@ class RunControls(BaseScreen):
             self.tell(say("asked.no_worker", what=say(f"request.{request}")), error=True)
             return
         try:
-            request_id = run.request(request)
-        except OSError as error:
-            self.tell(say("asked.unwritable", run=run.id, reason=error.strerror), error=True)
+            asked = ask(run, request)
+        except KocrError as error:
+            self.tell(str(error), error=True)
             return
-        self.request_sent(request, request_id)
+        if asked.request_id is not None:
+            self.request_sent(request, asked.request_id)
+        elif (line := told_otherwise(run, asked)) is not None:
+            self.tell(line)
 
     def action_stop(self) -> None:
         self._confirm("stop")

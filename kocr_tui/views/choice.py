@@ -13,6 +13,7 @@ from core.planning import PlannedSetup
 from core.run_dir import RunDir
 from core.run_watch import RunWatch, watch
 from core.whole_file import write_whole
+from kocr_tui.asking import ask
 from kocr_tui.strings import say
 
 _PATIENCE_SECONDS = 120.0
@@ -72,7 +73,7 @@ def _refuse_if_training(watched: RunWatch) -> None:
 
 def _send_away(watched: RunWatch) -> None:
     run = watched.run
-    run.request("abort")
+    ask(run, "abort")
     end = time.monotonic() + _PATIENCE_SECONDS
     tick = threading.Event()
     while run.worker_pid() is not None:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from asked import asked_of
 from e2e_box import Box, write_config
 
 from core.data.feature_store import FeatureStore
-from core.run_dir import RunDir
+from core.run_dir import RunDir, create_run
 from core.run_watch import watch
 
 pytestmark = pytest.mark.e2e
@@ -34,8 +35,11 @@ def test_it_can_be_filled_ahead_and_trained_from(box: Box, tmp_path: Path) -> No
     assert done.stdout.splitlines()[-1].startswith(f"{PHOTOS} photos, ")
     [folder] = stores(tmp_path)
     before = (folder / "features.bin").stat()
-    again = elsewhere.kocr("cache", str(file))
+    run = create_run(elsewhere.runs, config)
+    run.request("abort")
+    again = elsewhere.kocr("cache", run.id)
     assert again.returncode == 0, again.stderr
+    assert len(asked_of(run)) == 1, "it's for the worker that trains"
     trained = elsewhere.kocr("train", "-c", str(file), "--headless")
     assert trained.returncode == 0, trained.stdout + trained.stderr
     after = (folder / "features.bin").stat()

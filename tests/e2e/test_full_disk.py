@@ -14,6 +14,7 @@ from core.events import SaveFailed
 from core.run_dir import RunDir, create_run
 from core.run_watch import RunWatch
 from core.train.checkpoints import checkpoint
+from kocr_tui.cli import main
 
 pytestmark = pytest.mark.e2e
 MIB = 1 << 20
@@ -79,7 +80,10 @@ def test_a_full_disk_is_waited_out_and_the_run_ends_whole(
 
 
 def test_a_run_that_is_stopped_while_its_disk_is_full_says_what_is_kept(
-    box: Box, run: RunDir, monkeypatch: pytest.MonkeyPatch
+    box: Box,
+    run: RunDir,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Not one byte is free, and yet its last words are to be read."""
     disk = run.path.parents[1]
@@ -90,9 +94,11 @@ def test_a_run_that_is_stopped_while_its_disk_is_full_says_what_is_kept(
     at = running.state.checkpoint_step
     assert at is not None
     wait_until(running, lambda seen: seen.state.step > at)
-    run.request("stop")
     fill(disk)
-    wait_for_end(running)
+    assert main(["stop", run.id, "--runs", str(run.path.parent)]) == 0
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("so the worker was sent a signal: the disk is full")
+    running.poll()
     end = running.state.finished
     assert end is not None
     assert (end.state, end.exit_code) == ("failed", 1)

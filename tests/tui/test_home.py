@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from asked import asked_of
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input
@@ -347,7 +348,7 @@ async def test_stop_is_asked_of_the_run_under_the_cursor(runs: Path) -> None:
             await pilot.press("s")
             await until(pilot, shows(pilot, "Stop 20"))
             await pilot.press("y")
-            await until(pilot, lambda: story.run.pending_request() is not None)
+            await until(pilot, lambda: asked_of(story.run) != [])
 
 
 async def test_the_first_start_leads_to_demo_new_run_and_doctor(runs: Path) -> None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from asked import asked_of
 from textual.pilot import Pilot
 from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, training_story, worker_of
@@ -393,7 +394,6 @@ async def test_a_worker_is_asked_by_one_key(
         async with app.run_test(size=(120, 40)) as pilot:
             await until(pilot, shows(pilot, say(f"state.{state}"), "0.524"))
             await pilot.press(key)
-            await until(pilot, lambda: story.run.pending_request() is not None)
-    asked = story.run.pending_request()
-    assert asked is not None
+            await until(pilot, lambda: asked_of(story.run) != [])
+    [asked] = asked_of(story.run)
     assert asked.request == request_

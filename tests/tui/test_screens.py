@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from asked import asked_of
 from textual.widgets import Input
 from tui_pilot import screen_text, shows, until
 from tui_story import EPOCH, Story, training_story, worker_of
@@ -97,11 +98,10 @@ async def test_stop_asks_once_and_shows_asked_until_the_worker_answers(
             await until(pilot, shows(pilot, "▶ training"))
             await pilot.press(key)
             await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-            assert story.run.pending_request() is None
+            assert asked_of(story.run) == []
             await pilot.press("y")
             await until(pilot, shows(pilot, "stop: asked, waiting"))
-            asked = story.run.pending_request()
-            assert asked is not None
+            [asked] = asked_of(story.run)
             assert asked.request == "stop"
             story.put(RequestSeen(id=asked.id, request="stop"))
             await until(pilot, lambda: "asked, waiting" not in screen_text(app))
@@ -118,7 +118,7 @@ async def test_abort_says_what_is_kept_and_no_means_no(runs: Path) -> None:
             await until(pilot, shows(pilot, "It leaves at once", "step 100 is kept"))
             await pilot.press("n")
             await until(pilot, lambda: isinstance(app.screen, RunScreen))
-            assert story.run.pending_request() is None
+            assert asked_of(story.run) == []
 
 
 @pytest.mark.action("checkpoint")
@@ -142,7 +142,7 @@ async def test_a_request_without_a_worker_is_not_written(runs: Path) -> None:
         await until(pilot, shows(pilot, "✗ died"))
         await pilot.press("s")
         await until(pilot, shows(pilot, "Nothing is running here"))
-        assert story.run.pending_request() is None
+        assert asked_of(story.run) == []
 
 
 @pytest.mark.action("resume")
@@ -212,7 +212,7 @@ async def test_detaching_says_that_the_run_goes_on(runs: Path) -> None:
         async with app.run_test(size=(80, 24), notifications=True) as pilot:
             await until(pilot, shows(pilot, "▶ training"))
             await pilot.press("q")
-        assert story.run.pending_request() is None
+        assert asked_of(story.run) == []
     assert app.return_value == story.run.id
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from asked import asked_of
 from tui_story import Story, training_story, worker_of
 
 from core.events import CertificateVoided, Change, Finished, Log, State
@@ -98,7 +99,7 @@ def test_ctrl_c_ends_the_watching_and_leaves_the_run_alone(runs: Path) -> None:
         line(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 0
-        assert story.run.pending_request() is None
+        assert asked_of(story.run) == []
         assert story.run.worker_pid() is not None
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import tuning_story as tuning
+from asked import asked_of
 from textual.widgets import DataTable
 from tui_pilot import screen_text, shows, until
 from tui_story import Story, worker_of
@@ -278,7 +279,7 @@ def test_a_run_that_trains_is_left_alone(runs: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UsageError, match="Training has begun"):
         choice.choose(story.run, tuning.planned("nf4", "4", 3))
     assert story.run.config_file.read_bytes() == config
-    assert story.run.pending_request() is None
+    assert asked_of(story.run) == []
 
 
 def test_a_worker_that_stays_leaves_everything_as_it_was(
@@ -289,8 +290,7 @@ def test_a_worker_that_stays_leaves_everything_as_it_was(
     config = story.run.config_file.read_bytes()
     with worker_of(story.run), pytest.raises(KocrError, match="has not left within"):
         choice.choose(story.run, tuning.planned("nf4", "4", 3))
-    asked = story.run.pending_request()
-    assert asked is not None
+    [asked] = asked_of(story.run)
     assert asked.request == "abort"
     assert story.run.config_file.read_bytes() == config
     assert story.run.plan_file.exists()

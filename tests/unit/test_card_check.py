@@ -38,7 +38,9 @@ def worker(device: str) -> WorkerStarted:
 
 @pytest.fixture
 def made(tmp_path: Path) -> RunDir:
-    return RunDir(tmp_path)
+    run = RunDir(tmp_path)
+    run.control_folder.mkdir()
+    return run
 
 
 def check(made: RunDir, *code: str, config: RunConfig = CONFIG) -> None:

@@ -5,18 +5,23 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from asked import asked_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from core.errors import GpuLostError, StoppedError
 from core.event_log import EventReader, EventWriter
-from core.events import AnyEvent, RequestSeen, StateChanged
+from core.events import AnyEvent, Log, Request, RequestSeen, StateChanged
 from core.run_dir import RunDir
 from core.train.control import AbortedError, Control, Heartbeat
+from core.train.inbox import MOST_AT_ONCE
 from core.train.signals import STOP_SIGNALS, StopSignals
 
 
@@ -47,6 +52,15 @@ def signals(heard: StopSignals) -> Iterator[None]:
 
 def told(run: RunDir) -> list[AnyEvent]:
     return EventReader(run.events_file).poll()
+
+
+def seen(run: RunDir) -> list[tuple[str, Request]]:
+    """What the worker has heard, in order."""
+    return [(event.id, event.request) for event in told(run) if isinstance(event, RequestSeen)]
+
+
+def logged(run: RunDir) -> list[str]:
+    return [event.message for event in told(run) if isinstance(event, Log)]
 
 
 def test_nothing_asked_is_nothing_done(run: RunDir, control: Control) -> None:
@@ -82,12 +96,118 @@ def test_a_request_is_taken_once(run: RunDir, control: Control) -> None:
     assert control.take("checkpoint")
 
 
-@pytest.mark.parametrize("seen", [True, False])
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(["pause", "continue", "evaluate", "checkpoint"]), max_size=6))
+def test_all_that_is_asked_between_two_looks_is_heard_in_order(asked: list[Request]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        run = RunDir(Path(folder))
+        control = Control(run, EventWriter(run.events_file))
+        ids = [run.request(request) for request in asked]
+        control._poll()
+        assert seen(run) == list(zip(ids, asked, strict=True))
+        assert asked_of(run) == []
+    for request in ("evaluate", "checkpoint"):
+        assert control.take(request) == (request in asked)
+    pauses = [request for request in asked if request in {"pause", "continue"}]
+    assert control.take("pause") == (pauses[-1:] == ["pause"])
+
+
+@pytest.mark.parametrize(("stronger", "error"), [("stop", StoppedError), ("abort", AbortedError)])
+def test_a_stop_comes_before_what_waits_with_it_and_says_what_is_given_up(
+    run: RunDir, control: Control, stronger: Request, error: type[Exception]
+) -> None:
+    asked: list[Request] = ["pause", "evaluate", stronger, "checkpoint", "evaluate"]
+    for request in asked:
+        run.request(request)
+    for _look in range(2):
+        with pytest.raises(error):
+            control.check()
+    assert [request for _id, request in seen(run)] == asked
+    assert logged(run) == [
+        f"given up, since {stronger} was asked for, too: checkpoint, evaluate, pause"
+    ]
+    assert not any(isinstance(event, StateChanged) for event in told(run)), "it never paused"
+
+
+def test_a_look_where_nothing_is_asked_opens_the_folder_alone(
+    run: RunDir, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run.control_folder / "notes.txt").write_text("no request")
+    control.check()
+    real, opened = os.open, []
+
+    def open_(path: str | Path, *arguments: int, **options: int) -> int:
+        opened.append(path)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_)
+    for _look in range(3):
+        control.check()
+    assert opened == [run.control_folder] * 3
+
+
+def test_many_that_wait_are_all_heard_a_part_at_a_time(run: RunDir, control: Control) -> None:
+    ids = [run.request("checkpoint") for _ in range(MOST_AT_ONCE + 5)] + [run.request("abort")]
+    control.check_abort()
+    assert [id_ for id_, _request in seen(run)] == ids[:MOST_AT_ONCE]
+    with pytest.raises(AbortedError):
+        control.check_abort()
+    assert [id_ for id_, _request in seen(run)] == ids
+    [line, _given_up] = logged(run)
+    assert f"more than {MOST_AT_ONCE} requests wait" in line
+
+
+def test_what_cannot_be_read_just_now_is_heard_later(
+    run: RunDir, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.request("evaluate")
+
+    def fail(_descriptor: int, _size: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "read", fail)
+        control.check()
+        control.check()
+    assert not control.take("evaluate")
+    [line] = logged(run)
+    assert line.endswith("can't be read now: Input/output error")
+    control.check()
+    assert control.take("evaluate")
+
+
+def test_what_cannot_be_removed_is_obeyed_once(
+    run: RunDir, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.request("evaluate")
+
+    def fail(_path: Path, **_options: bool) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", fail)
+    control.check()
+    assert control.take("evaluate")
+    control.check()
+    assert not control.take("evaluate")
+    [line] = logged(run)
+    assert line.endswith("heard, but can't be removed: Read-only file system")
+
+
+def test_who_does_not_hold_the_run_leaves_its_requests_alone(run: RunDir, control: Control) -> None:
+    run.request("abort")
+    other = Control(None, EventWriter(Path(os.devnull)))
+    other.settle(time.time())
+    other.check()
+    with pytest.raises(AbortedError):
+        control.check()
+
+
+@pytest.mark.parametrize("was_seen", [True, False])
 def test_a_stop_that_is_over_keeps_nobody_from_asking(
-    run: RunDir, control: Control, seen: bool
+    run: RunDir, control: Control, was_seen: bool
 ) -> None:
     run.request("stop")
-    if seen:
+    if was_seen:
         with pytest.raises(StoppedError):
             control.check()
     again = Control(run, EventWriter(run.events_file))

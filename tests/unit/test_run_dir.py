@@ -1,5 +1,6 @@
 """Run folders, requests and locks."""
 
+import errno
 import os
 import signal
 import stat
@@ -10,10 +11,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from asked import asked_of
+from faults import Disk
 
 from core import lock
 from core.config import DataConfig, ModelConfig, RunConfig
 from core.errors import UsageError
+from core.events import Request
 from core.run_dir import (
     RunDir,
     bytes_on_disk,
@@ -83,30 +87,26 @@ def test_runs_are_found_by_id_start_end_and_last(tmp_path: Path) -> None:
         find_run(tmp_path / "empty", "last")
 
 
-def test_requests_are_read_whole(tmp_path: Path) -> None:
+def test_requests_wait_in_the_order_they_were_asked_in(tmp_path: Path) -> None:
     run = create_run(tmp_path, CONFIG)
-    assert run.pending_request() is None
-    first = run.request("stop")
-    second = run.request("abort")
-    asked = run.pending_request()
-    assert asked is not None
-    assert (asked.id, asked.request) == (second, "abort")
-    assert first != second
-    run.control_file.write_text('{"id": "x", "request": "dance", "time": 1}')
-    assert run.pending_request() is None
+    assert stat.S_IMODE(run.control_folder.stat().st_mode) == 0o700
+    assert asked_of(run) == []
+    requests: list[Request] = ["stop", "checkpoint", "abort", "checkpoint"]
+    ids = [run.request(request) for request in requests]
+    assert [(asked.id, asked.request) for asked in asked_of(run)] == list(
+        zip(ids, requests, strict=True)
+    )
+    assert len(set(ids)) == len(ids)
 
 
-def test_a_stop_is_not_lost_to_a_later_weaker_request(tmp_path: Path) -> None:
+def test_a_request_that_the_disk_does_not_take_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = create_run(tmp_path, CONFIG)
-    stop = run.request("stop")
-    assert run.request("checkpoint") == stop
-    standing = run.pending_request()
-    assert standing is not None
-    assert (standing.id, standing.request) == (stop, "stop")
-    assert run.request("abort") != stop
-    standing = run.pending_request()
-    assert standing is not None
-    assert standing.request == "abort"
+    Disk(1, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))).install(monkeypatch)
+    with pytest.raises(OSError, match="No space left"):
+        run.request("stop")
+    assert list(run.control_folder.iterdir()) == []
 
 
 def test_hidden_folders_are_no_runs(tmp_path: Path) -> None:

@@ -135,7 +135,6 @@ def train(job: Job) -> None:
 
 def again(job: Job) -> Job:
     """The same run with another worker."""
-    job.run.control_file.unlink()
     events = EventWriter(job.run.events_file)
     return replace(job, events=events, control=Control(job.run, events))
 
