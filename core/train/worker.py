@@ -87,8 +87,11 @@ def _work(
 
 def _warn_if_open_to_others(run: RunDir, events: EventWriter) -> None:
     if run.path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        said = f"{run.path}: others can write into the run; `chmod 700` keeps them out"
-        events.write(Log(level="warning", message=said))
+        _warn(events, f"{run.path}: others can write into the run; `chmod 700` keeps them out")
+
+
+def _warn(events: EventWriter, said: str) -> None:
+    events.write(Log(level="warning", message=said))
 
 
 def _run_phases(
@@ -103,7 +106,8 @@ def _run_phases(
     config = run.config()
     profile = _profile_of_card(config, events)
     with contextlib.ExitStack() as leaving:
-        cards = leaving.enter_context(hold_cards(profile, config.device.processes))
+        held = hold_cards(profile, config.device.processes, partial(_warn, events))
+        cards = leaving.enter_context(held)
         _announce(config, profile, cards, attempt, events, tune_only=tune_only)
         control.check()
         if failed_before(run):
@@ -158,7 +162,7 @@ def _profile_of_card(config: RunConfig, events: EventWriter) -> Profile:
         return profile
     held, said = held_to_card(profile, auto_card())
     if said is not None:
-        events.write(Log(level="warning", message=said))
+        _warn(events, said)
     return held
 
 
