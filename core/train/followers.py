@@ -121,8 +121,9 @@ class Followers:
         who = f"process {rank + 1} of {self._processes}"
         if code == GpuLostError.exit_code and said:
             return GpuLostError(f"{who}: {said}")
-        what = said or f"ended with exit status {code}; worker.log has its last words"
-        return KocrError(f"{who}: {what}; resume goes on from the last checkpoint")
+        silent = f" ended with exit status {code}; worker.log has its last words"
+        what = f": {said}" if said else silent
+        return KocrError(f"{who}{what}; resume goes on from the last checkpoint")
 
 
 def _tells_by_itself(error: Exception) -> bool:

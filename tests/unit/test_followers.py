@@ -27,11 +27,28 @@ sys.exit({})
 SENTENCE = "process 2 of 2: its words; resume goes on from the last checkpoint"
 
 
-def started(
-    code: str, told: list[KocrError], processes: int = 2, patience: float = 60
-) -> Followers:
+class Told:
+    """Hears of deaths."""
+
+    def __init__(self) -> None:
+        self.errors: list[KocrError] = []
+        self.heard = threading.Event()
+
+    def __call__(self, error: KocrError) -> None:
+        self.errors.append(error)
+        self.heard.set()
+
+
+def started(code: str, told: Told, processes: int = 2, patience: float = 60) -> Followers:
     command = [sys.executable, "-c", code]
-    return Followers(Path("run"), processes, told.append, command, patience)
+    return Followers(Path("run"), processes, told, command, patience)
+
+
+def end_with(error: Exception, leading: Followers, *, after_death: bool = True) -> None:
+    with leading:
+        if after_death:
+            assert leading._died.wait(60)
+        raise error
 
 
 @pytest.fixture(autouse=True)
@@ -40,68 +57,62 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", os.environ.copy())
 
 
-@pytest.mark.parametrize(
-    ("code", "expected", "sentence"),
-    [
-        (SAYS.format(4), GpuLostError, "process 2 of 2: its words"),
-        (SAYS.format(1), KocrError, SENTENCE),
-        (SAYS.format(2), KocrError, SENTENCE),
-        (
-            "import os; os.kill(os.getpid(), 9)",
-            KocrError,
-            "process 2 of 2 ended with exit status -9; worker.log has its last words; resume goes "
-            "on from the last checkpoint",
-        ),
-    ],
-    ids=["card", "error", "usage", "killed"],
-)
-@pytest.mark.parametrize("stuck", [True, False], ids=["the leader is stuck", "the leader hears"])
-def test_one_that_dies_is_the_leaders_reason(
-    code: str, expected: type[KocrError], sentence: str, stuck: bool
+DEATHS = [
+    (SAYS.format(4), GpuLostError, "process 2 of 2: its words"),
+    (SAYS.format(1), KocrError, SENTENCE),
+    (SAYS.format(2), KocrError, SENTENCE),
+    (
+        "import os; os.kill(os.getpid(), 9)",
+        KocrError,
+        "process 2 of 2 ended with exit status -9; worker.log has its last words; resume goes on "
+        "from the last checkpoint",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "expected", "sentence"), DEATHS)
+def test_one_that_dies_is_why_the_leader_ends(
+    code: str, expected: type[KocrError], sentence: str
 ) -> None:
-    told: list[KocrError] = []
-    if stuck:
-        with started(code, told, patience=0) as block:
-            block._died.wait(60)
-            wait_for(told)
-        [error] = told
-    else:
-        with pytest.raises(KocrError) as caught, started(code, told) as block:
-            assert block._died.wait(60)
-            raise RuntimeError("Connection closed by peer")
-        error = caught.value
-        assert isinstance(error.__cause__, RuntimeError)
-        assert told == []
-    assert (type(error), str(error)) == (expected, sentence)
+    told = Told()
+    with pytest.raises(KocrError) as caught:
+        end_with(RuntimeError("Connection closed by peer"), started(code, told))
+    assert (type(caught.value), str(caught.value)) == (expected, sentence)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert told.errors == []
 
 
-def wait_for(told: list[KocrError]) -> None:
-    while not told:
-        threading.Event().wait(0.01)
+@pytest.mark.parametrize(("code", "expected", "sentence"), DEATHS)
+def test_a_leader_that_is_stuck_hears_of_it_from_another_thread(
+    code: str, expected: type[KocrError], sentence: str
+) -> None:
+    told = Told()
+    with started(code, told, patience=0):
+        assert told.heard.wait(60)
+    assert [(type(error), str(error)) for error in told.errors] == [(expected, sentence)]
 
 
 def test_a_death_that_comes_in_after_the_error_it_led_to_is_the_reason() -> None:
     """The kernel closes a dead process's connections before it tells of its end."""
-    with pytest.raises(GpuLostError, match="its words"), started(SAYS.format(4), []):
-        raise RuntimeError("Connection closed by peer")
+    leading = started(SAYS.format(4), Told())
+    with pytest.raises(GpuLostError, match="its words"):
+        end_with(RuntimeError("Connection closed by peer"), leading, after_death=False)
 
 
 def test_the_leaders_own_end_is_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(StoppedError), started(SAYS.format(1), []) as block:
-        assert block._died.wait(60)
-        raise StoppedError("stopped on request")
+    with pytest.raises(StoppedError):
+        end_with(StoppedError("stopped on request"), started(SAYS.format(1), Told()))
     monkeypatch.setattr(followers, "context_is_lost", lambda: True)
-    with pytest.raises(RuntimeError, match="CUDA error"), started(SAYS.format(1), []) as block:
-        assert block._died.wait(60)
-        raise RuntimeError("CUDA error: unknown error")
+    with pytest.raises(RuntimeError, match="CUDA error: unknown error"):
+        end_with(RuntimeError("CUDA error: unknown error"), started(SAYS.format(1), Told()))
 
 
 def test_all_are_gone_at_the_end_and_nobody_asks_why() -> None:
-    told: list[KocrError] = []
+    told = Told()
     with started(STAYS, told, processes=3, patience=0) as block:
         assert [process.poll() for process in block._started] == [None, None]
     assert [process.returncode for process in block._started] == [-signal.SIGKILL] * 2
-    assert told == []
+    assert told.errors == []
 
 
 @pytest.mark.parametrize(
