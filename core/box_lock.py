@@ -55,7 +55,7 @@ def hold(name: str, busy: Callable[[int], str], instead: Path) -> Iterator[str |
 
 def _parents() -> tuple[Path, ...]:
     given = os.environ.get(LOCKS_VARIABLE)
-    return (Path(given).absolute(),) if given else BOX_FOLDERS
+    return (Path(given).expanduser().absolute(),) if given else BOX_FOLDERS
 
 
 @contextlib.contextmanager

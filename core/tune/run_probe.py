@@ -1,5 +1,6 @@
 """Runs probes in processes of their own, and says what became of them."""
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from core.tune.probe import ProbeResult, ProbeSpec
 
 PROBE = (sys.executable, "-P", "-m", "core.tune.probe")
 _POLL_SECONDS = 0.2
+# One that hangs on a lost card can't even be killed.
+_GONE_SECONDS = 5.0
 # Others on the card that move less than this don't void a probe.
 _MOVED_BYTES = 64 * 2**20
 _MOST_VOID = 3
@@ -59,16 +62,18 @@ def _run_once(
     with tempfile.TemporaryDirectory(prefix="kocr-probe-") as folder:
         spec_file, result_file = Path(folder) / "spec.json", Path(folder) / "result.json"
         spec_file.write_bytes(msgspec.json.encode(spec))
-        with subprocess.Popen(
+        process = subprocess.Popen(
             [*command, str(spec_file), str(result_file)],
             stdin=subprocess.DEVNULL,
             env=environment_alone(),
             process_group=0,
-        ) as process:
-            try:
-                _wait(process, control, limit_seconds)
-            finally:
-                process.kill()
+        )
+        try:
+            _wait(process, control, limit_seconds)
+        finally:
+            process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GONE_SECONDS)
         if process.returncode != 0 or not result_file.exists():
             # A signal to all of the run's processes ends the probe too, and so may its card.
             control.check()
