@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,44 +54,69 @@ class Process:
         [caught] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
         return bool(int(caught, 16) >> (number - 1) & 1)
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
     def end(self, word: str = "") -> tuple[str, int]:
         """What else it says, and its exit status."""
         said, _ = self._process.communicate(word, timeout=60)
         return said.strip(), self._process.returncode
 
 
-@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP])
-def test_the_same_signal_once_more_leaves_at_once(first: signal.Signals) -> None:
-    process = Process("heard(); stuck()")
+@pytest.fixture
+def begin() -> Iterator[Callable[[str], Process]]:
+    """Starts processes, none of which outlives the test."""
+    begun: list[Process] = []
+
+    def start(code: str) -> Process:
+        begun.append(Process(code))
+        return begun[-1]
+
+    yield start
+    for process in begun:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("first", "others"),
+    [
+        (signal.SIGTERM, [signal.SIGTERM]),
+        (signal.SIGINT, [signal.SIGINT]),
+        (signal.SIGHUP, [signal.SIGHUP, signal.SIGTERM, signal.SIGINT]),
+    ],
+)
+def test_a_second_one_after_the_first_was_heard_leaves_at_once(
+    begin: Callable[[str], Process], first: signal.Signals, others: list[signal.Signals]
+) -> None:
+    process = begin("heard(); stuck()")
     process.send(first)
     process.hear("heard")
-    if first == signal.SIGHUP:
-        process.send(signal.SIGTERM)
-        process.send(signal.SIGINT)
-    else:
-        process.send(first)
+    process.send(*others)
     said, code = process.end()
     assert code == 3
     assert said in ("left on SIGTERM", "left on SIGINT")
 
 
-def test_what_systemd_sends_at_logout_is_one_request() -> None:
-    process = Process("heard(); sys.stdin.read(); say(signals.asked)")
+def test_what_systemd_sends_at_logout_is_one_request(begin: Callable[[str], Process]) -> None:
+    process = begin("heard(); sys.stdin.read(); say(signals.asked)")
     process.send(signal.SIGSTOP, signal.SIGTERM, signal.SIGHUP, signal.SIGCONT)
     process.hear("heard")
     process.send(signal.SIGHUP)
     assert process.end() in (("SIGTERM", 0), ("SIGHUP", 0))
 
 
-def test_after_the_end_a_second_signal_leaves_with_the_code_that_was_told() -> None:
-    process = Process("signals.end(4); heard(); stuck()")
+def test_after_the_end_a_second_signal_leaves_with_the_code_that_was_told(
+    begin: Callable[[str], Process],
+) -> None:
+    process = begin("signals.end(4); heard(); stuck()")
     process.send(signal.SIGTERM)
     process.hear("heard")
     process.send(signal.SIGTERM)
     assert process.end() == ("", 4)
 
 
-def test_of_two_ends_only_the_first_is_told() -> None:
+def test_of_two_ends_only_the_first_is_told(begin: Callable[[str], Process]) -> None:
     code = """
 leaving = threading.Event()
 def leave(name):
@@ -103,7 +129,7 @@ say("leaving")
 signals.end(4)
 say("told twice")
 """
-    process = Process(code)
+    process = begin(code)
     process.send(signal.SIGTERM)
     process.hear("heard")
     process.send(signal.SIGTERM)
@@ -111,7 +137,9 @@ say("told twice")
     assert process.end() == ("", 3)
 
 
-def test_a_thread_that_ends_the_process_keeps_the_main_one_from_telling() -> None:
+def test_a_thread_that_ends_the_process_keeps_the_main_one_from_telling(
+    begin: Callable[[str], Process],
+) -> None:
     code = """
 ending = threading.Event()
 def end():
@@ -125,12 +153,14 @@ ending.wait()
 signals.end(1)
 say("told twice")
 """
-    process = Process(code)
+    process = begin(code)
     process.hear("ending")
     assert process.end() == ("", 4)
 
 
-def test_a_signal_while_the_interpreter_ends_does_not_change_the_exit_code() -> None:
+def test_a_signal_while_the_interpreter_ends_does_not_change_the_exit_code(
+    begin: Callable[[str], Process],
+) -> None:
     """The libraries' own teardown comes after Python has given its handlers back."""
     code = """
 import ctypes
@@ -141,7 +171,7 @@ signals.close()
 say("over")
 sys.exit(5)
 """
-    process = Process(code)
+    process = begin(code)
     process.hear("over")
     while process.catches(signal.SIGTERM):
         os.sched_yield()
