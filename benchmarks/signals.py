@@ -1,4 +1,6 @@
-"""SIGTERM, SIGINT and SIGHUP into every phase of a real worker on the demo base, on the CPU.
+"""SIGTERM, SIGINT, SIGHUP, and what systemd sends at logout, into every phase of a real worker.
+
+It trains the demo's base on the CPU.
 
 ``python benchmarks/signals.py`` writes benchmarks/results/signals.json and signals.md, and fails
 if a worker took over 30 s to leave or left in another way than stopped.
@@ -27,14 +29,14 @@ sys.path[:0] = [str(ROOT / "tests" / "e2e")]
 
 def main() -> int:
     """All signals in all phases; the exit code is 1 if any went wrong."""
-    from signal_cases import DEADLINE_SECONDS, PHASES, SIGNALS, hit, table
+    from signal_cases import DEADLINE_SECONDS, PHASES, REQUESTS, hit, table
 
     with tempfile.TemporaryDirectory(prefix="kocr-signals-") as folder:
         box = _tuned_box(Path(folder))
         outcomes = []
         for phase in PHASES:
-            for number in SIGNALS:
-                outcomes.append(hit(box, phase, number))
+            for numbers in REQUESTS:
+                outcomes.append(hit(box, phase, numbers))
                 print(outcomes[-1], flush=True)
     report = {"machine": machine(), "outcomes": [asdict(one) for one in outcomes]}
     (RESULTS / "signals.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))

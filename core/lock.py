@@ -21,10 +21,15 @@ def holder(path: Path) -> int | None:
     """The process id that holds the lock file, or None. It takes no lock to find out."""
     try:
         with path.open("rb") as file:
-            question = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
-            answer = fcntl.fcntl(file, fcntl.F_GETLK, question)
+            return holder_of(file.fileno())
     except OSError:
         return None
+
+
+def holder_of(descriptor: int) -> int | None:
+    """The same for a file that is open; raises OSError where its locks aren't told."""
+    question = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+    answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, question)
     kind, _whence, _start, _length, pid = _FLOCK.unpack(answer)
     return None if kind == fcntl.F_UNLCK else int(pid)
 

@@ -23,7 +23,7 @@ _DELETING = ".deleting-"
 
 
 def home() -> Path:
-    """The folder of runs, locks and demo data: $KOCR_HOME, or the user's data folder."""
+    """The folder of runs, caches and demo data: $KOCR_HOME, or the user's data folder."""
     if given := os.environ.get("KOCR_HOME"):
         return Path(given).expanduser().absolute()
     return platformdirs.user_data_path("kocr-tui")

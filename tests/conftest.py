@@ -19,6 +19,12 @@ settings.register_profile("kocr", deadline=None)
 settings.load_profile("kocr")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _locks_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests that run side by side, or beside a real run, don't keep each other off a card."""
+    os.environ["KOCR_LOCKS"] = str(tmp_path_factory.mktemp("locks"))
+
+
 @pytest.fixture
 def write_rows(tmp_path: Path) -> Callable[..., Path]:
     """Writes a JSONL of (image name, size, answer) with plain photos, and returns its path."""

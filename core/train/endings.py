@@ -12,12 +12,15 @@ from core.events import Finished, State
 from core.run_dir import RunDir
 from core.train.control import AbortedError
 from core.train.run_folder_watch import RunFolderWatch
-from core.train.signals import LEFT_AT_ONCE
+from core.train.signals import LEFT_AT_ONCE, StopSignals
 from core.visible_text import visible
+
+# ``end_at_once`` of a worker: it takes why, and the exit code.
+EndNow = Callable[[str, int], NoReturn]
 
 
 def ended(
-    run: RunDir, folder: RunFolderWatch, events: EventWriter, work: Callable[[], Finished]
+    run: RunDir, folder: RunFolderWatch, end_now: EndNow, work: Callable[[], Finished]
 ) -> Finished:
     """Runs all phases and turns how they ended into the run's last word."""
     try:
@@ -34,7 +37,7 @@ def ended(
         if end.__cause__ is not None:
             traceback.print_exception(end.__cause__)
         # Letting go of what is on a lost card can hang or crash, so nothing is let go.
-        end_at_once(events, str(end), end.exit_code)
+        end_now(str(end), end.exit_code)
     except KocrError as end:
         return _finished("failed", end.exit_code, str(end))
     except Exception as error:
@@ -52,18 +55,19 @@ def leave_at_once(run: RunDir, events: EventWriter, signal: str) -> None:
     events.write(Finished(state="aborted", exit_code=LEFT_AT_ONCE, message=said, step=kept))
 
 
-def end_at_once(events: EventWriter, why: str, exit_code: int) -> NoReturn:
+def end_at_once(signals: StopSignals, events: EventWriter, why: str, exit_code: int) -> NoReturn:
     """Ends the process from any thread, while the main one may wait for what is no more."""
+    signals.end(exit_code)
     events.write(_finished("failed", exit_code, why))
     events.close()
     sys.stderr.flush()
     os._exit(exit_code)
 
 
-def end_without_folder(events: EventWriter, why: str) -> None:
+def end_without_folder(end_now: EndNow, why: str) -> NoReturn:
     """Called from any thread; the log that standard error goes to may be gone, too."""
     print(visible(why), file=sys.stderr, flush=True)
-    end_at_once(events, why, 1)
+    end_now(why, 1)
 
 
 def _kept_words(step: int) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -38,7 +39,7 @@ def fill(run: RunDir, config: RunConfig, setup: Setup) -> None:
     signals.install()
     control = Control(None, nowhere, signals)
     profile = load_profile(config.device.profile)
-    with hold_cards(profile, 1):
+    with hold_cards(profile, 1, partial(print, file=sys.stderr)):
         require_device(profile)
         job = open_job(run, config, profile, nowhere, control).under(setup)
         _fill_all(job, setup)

@@ -8,23 +8,27 @@ import itertools
 import os
 import signal
 import sys
-import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import torch
 
+from core.child import die_with_parent
 from core.config import RunConfig
-from core.errors import DataGoneError, KocrError
+from core.errors import DataGoneError, GpuLostError, KocrError
 from core.event_log import EventWriter
 from core.events import Setup
 from core.hardware.device import open_device
-from core.profile import load_profile
+from core.profile import Profile, load_profile
 from core.run_dir import RunDir
+from core.train.cards.unwatched import lost_card_in_one_line
 from core.train.control import Control
-from core.train.crew import STARTED_BY_LEADER, Crew, choose_card, launched
+from core.train.crew import Crew, choose_card, launched
+from core.train.followers import leave_word
 from core.train.job import open_job
 from core.train.learner import Learner
 from core.train.loading.micro_batch import MicroBatch, Replaced
@@ -70,10 +74,15 @@ def replaced_in(micro_batches: list[MicroBatch]) -> list[Replaced]:
 
 def follow(run: RunDir) -> None:
     """Takes steps until the leader says that it's over."""
+    profile = load_profile(run.config().device.profile)
+    with lost_card_in_one_line(profile.title):
+        _follow(run, profile)
+
+
+def _follow(run: RunDir, profile: Profile) -> None:
     rank, processes = launched()
     crew = Crew(rank, processes)
     choose_card(rank)
-    profile = load_profile(run.config().device.profile)
     crew.join(torch.device(profile.device))
     begin = crew.hear()
     if begin == LEAVE:
@@ -129,22 +138,26 @@ def _next(arriving: Iterator[list[MicroBatch]]) -> tuple[list[MicroBatch], str |
         return [], str(error)
 
 
-def _leave_with_leader() -> None:
-    """Ends this process when the leader's end of standard input closes, however it died."""
-    if not os.read(0, 1):
-        os._exit(0)
+def _end(error: GpuLostError) -> NoReturn:
+    """Letting go of what is on a lost card can hang or crash, so nothing is let go."""
+    if error.__cause__ is not None:
+        traceback.print_exception(error.__cause__)
+    sys.stderr.flush()
+    os._exit(error.exit_code)
 
 
 def main(arguments: list[str]) -> int:
-    """Follows; an error is one line in the log."""
+    """Follows; an error is one line in the log, and the leader's to tell."""
+    die_with_parent()
     for number in _LEADERS_OWN:
         signal.signal(number, signal.SIG_IGN)
-    if STARTED_BY_LEADER in os.environ:
-        threading.Thread(target=_leave_with_leader, daemon=True).start()
     try:
         follow(RunDir(Path(arguments[0])))
     except KocrError as error:
         print(visible(str(error)), file=sys.stderr)
+        leave_word(str(error))
+        if isinstance(error, GpuLostError):
+            _end(error)
         return error.exit_code
     return 0
 

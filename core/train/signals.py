@@ -17,14 +17,16 @@ class StopSignals:
     ``asked`` is the first signal's name, None before; ``wake`` is set with it. A second one, where
     SIGHUP never counts, calls ``leave`` with its name and ends the process with exit code 3, from a
     thread of its own so that it works while the main one waits for a disk or a device. After
-    ``end`` no signal has an effect.
+    ``end`` it has no more to say: a process that is stuck in leaving ends with the exit code that
+    was told.
     """
 
     def __init__(self) -> None:
         self.asked: str | None = None
         self.wake = threading.Event()
         self.leave: Callable[[str], object] | None = None
-        self._over = False
+        self._ending = threading.RLock()
+        self._exit_code = LEFT_AT_ONCE
 
     def install(self) -> None:
         """Begins to hear, first of all what has come since the process was started."""
@@ -37,9 +39,18 @@ class StopSignals:
         threading.Thread(target=self._hear, args=(reading,), name="signals", daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
-    def end(self) -> None:
-        """The process is leaving anyway: how it ended must not be told twice."""
-        self._over = True
+    def end(self, exit_code: int) -> None:
+        """Called by the thread that is about to tell how the process ends, and with which code.
+
+        Only one may: this waits forever in any other thread, which the process's end is the end of.
+        """
+        self._ending.acquire()
+        self._exit_code = exit_code
+
+    def close(self) -> None:
+        """The process has nothing more to do, and no signal is to change how it ends."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int, _frame: FrameType | None = None) -> None:
         if self.asked is None:
@@ -55,16 +66,16 @@ class StopSignals:
                 # At logout and shutdown systemd sends SIGTERM and SIGHUP at once.
                 heard += number != signal.SIGHUP
                 self._on_signal(number)
-                if heard > 1 and number != signal.SIGHUP and not self._over:
+                if heard > 1 and number != signal.SIGHUP:
                     self._leave(signal.Signals(number).name)
 
     def _leave(self, name: str) -> None:
-        if self.leave is not None:
+        if self._ending.acquire(timeout=_LAST_WORD_SECONDS) and self.leave is not None:
             # The last word waits for a disk that may never answer.
             last_word = threading.Thread(target=self.leave, args=(name,), daemon=True)
             last_word.start()
             last_word.join(_LAST_WORD_SECONDS)
-        os._exit(LEFT_AT_ONCE)
+        os._exit(self._exit_code)
 
 
 def _hear_no_more() -> None:

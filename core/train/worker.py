@@ -28,7 +28,13 @@ from core.train.cards.check import check_cards, failed_before
 from core.train.cards.own import hold_cards, refuse_lost
 from core.train.cards.watch import CardWatch
 from core.train.control import Control, Heartbeat
-from core.train.endings import end_at_once, end_without_folder, ended, leave_at_once
+from core.train.endings import (
+    EndNow,
+    end_at_once,
+    end_without_folder,
+    ended,
+    leave_at_once,
+)
 from core.train.run_folder_watch import RunFolderWatch
 from core.train.signals import StopSignals
 from core.visible_text import visible
@@ -71,27 +77,32 @@ def _work(
     signals.leave = partial(leave_at_once, run, events)
     control = Control(run, events, signals)
     folder = RunFolderWatch(run.path)
-    leave = partial(end_without_folder, events)
+    end_now = partial(end_at_once, signals, events)
+    leave = partial(end_without_folder, end_now)
     try:
         _warn_if_open_to_others(run, events)
         control.settle(began)
         with Heartbeat(partial(folder.guard, run.heartbeat_file.touch, leave)):
-            phases = partial(_run_phases, run, attempt, events, control)
+            phases = partial(_run_phases, run, attempt, events, control, end_now)
             work = partial(phases, allowed, tune_only=tune_only)
-            finished = ended(run, folder, events, work)
-        signals.end()
+            finished = ended(run, folder, end_now, work)
         if folder.is_gone():
             leave(folder.sentence)
+        signals.end(finished.exit_code)
         events.write(finished)
     finally:
         events.close()
+    signals.close()
     return finished.exit_code
 
 
 def _warn_if_open_to_others(run: RunDir, events: EventWriter) -> None:
     if run.path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        said = f"{run.path}: others can write into the run; `chmod 700` keeps them out"
-        events.write(Log(level="warning", message=said))
+        _warn(events, f"{run.path}: others can write into the run; `chmod 700` keeps them out")
+
+
+def _warn(events: EventWriter, said: str) -> None:
+    events.write(Log(level="warning", message=said))
 
 
 def _run_phases(
@@ -99,6 +110,7 @@ def _run_phases(
     attempt: int,
     events: EventWriter,
     control: Control,
+    end_now: EndNow,
     allowed: frozenset[str],
     *,
     tune_only: bool,
@@ -106,12 +118,13 @@ def _run_phases(
     config = run.config()
     profile = _profile_of_card(config, events)
     with contextlib.ExitStack() as leaving:
-        cards = leaving.enter_context(hold_cards(profile, config.device.processes))
+        held = hold_cards(profile, config.device.processes, partial(_warn, events))
+        cards = leaving.enter_context(held)
         _announce(config, profile, cards, attempt, events, tune_only=tune_only)
         control.check()
         if failed_before(run):
             check_cards(run, config, profile, cards, control, events)
-        watch = leaving.enter_context(_watched(cards, events))
+        watch = leaving.enter_context(_watched(cards, events, end_now))
         control.card = watch
         import torch
 
@@ -136,7 +149,7 @@ def _run_phases(
         control.check()
         job = resumption.settle(certificate.setup)
         crew = leaving.enter_context(
-            lead(run.path, config.device.processes, partial(_end_with_crew, events, watch))
+            lead(run.path, config.device.processes, partial(_end_with_crew, end_now, watch))
         )
         choose_card(crew.rank)
         crew.join(torch.device(profile.device))
@@ -161,7 +174,7 @@ def _profile_of_card(config: RunConfig, events: EventWriter) -> Profile:
         return profile
     held, said = held_to_card(profile, auto_card())
     if said is not None:
-        events.write(Log(level="warning", message=said))
+        _warn(events, said)
     return held
 
 
@@ -189,17 +202,16 @@ def _announce(
     )
 
 
-def _watched(cards: list[Card], events: EventWriter) -> CardWatch:
-    code = GpuLostError.exit_code
-    return CardWatch(cards, events.write, lambda why: end_at_once(events, why, code))
+def _watched(cards: list[Card], events: EventWriter, end_now: EndNow) -> CardWatch:
+    return CardWatch(cards, events.write, lambda why: end_now(why, GpuLostError.exit_code))
 
 
-def _end_with_crew(events: EventWriter, watch: CardWatch, why: str) -> NoReturn:
+def _end_with_crew(end_now: EndNow, watch: CardWatch, error: KocrError) -> NoReturn:
     """A process of the crew died, which may have been the fault of its card."""
-    watch.look()
+    watch.settle()
     if watch.verdict is not None:
-        end_at_once(events, watch.verdict, GpuLostError.exit_code)
-    end_at_once(events, why, 1)
+        end_now(watch.verdict, GpuLostError.exit_code)
+    end_now(str(error), error.exit_code)
 
 
 def _attempts(run: RunDir) -> int:

@@ -6,16 +6,17 @@
 import os
 import sys
 import tempfile
-import threading
 import time
+import traceback
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from core.child import die_with_parent
 from core.config import RunConfig
 from core.data.samples import Sample
-from core.errors import KocrError
+from core.errors import GpuLostError, KocrError
 from core.evaluate.generate import SignReader
 from core.hardware.device import Device, open_device
 from core.hardware.out_of_memory import OutOfMemory, attempt
@@ -24,6 +25,7 @@ from core.model.lora import save_adapter
 from core.model.processing import load_processing
 from core.model.vision import Tower
 from core.profile import Profile
+from core.train.cards.unwatched import lost_card_in_one_line
 from core.train.loading.micro_batch import MicroBatch
 from core.train.optimizer import save_optimizer
 from core.train.self_tests import try_fast_paths
@@ -56,9 +58,9 @@ class ProbeSpec(msgspec.Struct, frozen=True, kw_only=True):
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the trial measured; ``error`` is set if it failed for another reason than memory.
 
-    ``peak_bytes`` is what the device held at its peak, ``outside_bytes`` what the process took on a
-    card beside torch's allocator (context, libraries). ``step_seconds`` and ``samples`` are of the
-    last step.
+    ``lost`` says that this was the card's end. ``peak_bytes`` is what the device held at its peak,
+    ``outside_bytes`` what the process took on a card beside torch's allocator (context, libraries).
+    ``step_seconds`` and ``samples`` are of the last step.
     """
 
     fits: bool
@@ -69,6 +71,7 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
     step_seconds: float | None = None
     samples: int | None = None
     error: str | None = None
+    lost: bool = False
 
 
 def probe(spec: ProbeSpec) -> ProbeResult:
@@ -180,21 +183,25 @@ def _worst_step(trainable: Trainable, worst: _Worst) -> tuple[float, int]:
     return time.perf_counter() - started, outcome.samples
 
 
-def _leave_with_parent() -> None:
-    """Ends this process when its parent's end of standard input closes, however the parent died."""
-    os.read(0, 1)
-    os._exit(1)
-
-
 def main(arguments: list[str]) -> int:
     """Reads the spec, probes, and writes the result whole."""
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    die_with_parent()
     spec = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=ProbeSpec)
+    lost: GpuLostError | None = None
     try:
-        result = probe(spec)
+        with lost_card_in_one_line(spec.profile.title):
+            result = probe(spec)
+    except GpuLostError as error:
+        lost = error
+        result = ProbeResult(fits=False, error=str(error), lost=True)
     except KocrError as error:
         result = ProbeResult(fits=False, error=str(error))
     Path(arguments[1]).write_bytes(msgspec.json.encode(result))
+    if lost is not None:
+        traceback.print_exception(lost)
+        sys.stderr.flush()
+        # Letting go of what is on a lost card can hang or crash.
+        os._exit(0)
     return 0
 
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 _EXIT_CODES = """\
 exit codes: 0 done, 1 failed, 2 wrong use, 3 stopped on request (resumable), 4 GPU lost
-$KOCR_HOME holds runs, locks, caches and demo photos; $KOCR_CONFIG your own hardware profiles and
-console.toml (theme, ascii, language, keys)"""
+$KOCR_HOME holds runs, caches and demo photos; $KOCR_CONFIG your own hardware profiles and
+console.toml (theme, ascii, language, keys); $KOCR_LOCKS the files that hold cards, instead of
+/run/lock and /tmp"""
 _THEMES = ("auto", "dark", "light", "contrast", "basic")
 _KINDS = ("store-names", "aihub-105", "aihub-81", "chat", "sharegpt", "messages")
 _WEIGHTS = ("bf16", "fp16", "fp32", "nf4")

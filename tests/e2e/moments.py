@@ -1,7 +1,8 @@
 """A worker that is hit at an exact moment: ``python -m moments MOMENT SIGNAL STEP RUN``.
 
 It is the real worker in all else. At the moment, which comes when step STEP (from 1) is under way
-or has just been done, it sends itself the signal.
+or has just been done, it sends itself the signal. After SIGNAL+SIGNAL, the second once the first
+was delivered, its main thread is stuck, as it is where a disk never answers.
 """
 
 import importlib
@@ -9,6 +10,7 @@ import os
 import runpy
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +23,8 @@ MOMENTS = {
 }
 
 
-def arm(moment: str, number: int, step: int) -> None:
-    """Has the signal sent at the moment; SIGNAL comes once, in step ``step``."""
+def arm(moment: str, numbers: list[int], step: int) -> None:
+    """Has the signals sent at the moment, once, in step ``step``."""
     module_name, place, passes = MOMENTS[moment]
     owner: Any = importlib.import_module(module_name)
     *holders, name = place.split(".")
@@ -40,7 +42,10 @@ def arm(moment: str, number: int, step: int) -> None:
     def passing(*arguments: Any, **named: Any) -> Any:
         reached["passed"] += 1
         if (reached["step"], reached["passed"]) == (step, passes):
-            os.kill(os.getpid(), number)
+            for number in numbers:
+                os.kill(os.getpid(), number)
+            if len(numbers) > 1:
+                threading.Event().wait()
         return passed(*arguments, **named)
 
     learner.learn = learning
@@ -48,8 +53,8 @@ def arm(moment: str, number: int, step: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    moment, name, step, run = arguments
-    arm(moment, signal.Signals[name], int(step))
+    moment, names, step, run = arguments
+    arm(moment, [signal.Signals[name] for name in names.split("+")], int(step))
     sys.argv = ["core.train.worker", run]
     runpy.run_module("core.train.worker", run_name="__main__")
 

@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -28,7 +28,13 @@ from core.run_watch import RunWatch
 from core.train.checkpoints import checkpoint
 
 DEADLINE_SECONDS = 30.0
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# Each asks once; the last is what systemd sends at logout.
+REQUESTS = (
+    (signal.SIGTERM,),
+    (signal.SIGINT,),
+    (signal.SIGHUP,),
+    (signal.SIGTERM, signal.SIGHUP),
+)
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ class Outcome:
     said: str
 
 
-def hit(box: Box, phase: Phase, number: signal.Signals) -> Outcome:
-    """Starts a worker, sends it the signal in the phase, and waits until it has left."""
+def hit(box: Box, phase: Phase, numbers: Sequence[signal.Signals]) -> Outcome:
+    """Starts a worker, sends it the signals in the phase, and waits until it has left."""
     run = _new_run(box, phase)
     started: list[subprocess.Popen[bytes]] = []
     real = subprocess.Popen
@@ -95,7 +101,7 @@ def hit(box: Box, phase: Phase, number: signal.Signals) -> Outcome:
         if "core.train.worker" in command:
             started.append(process)
             if phase.begun is None:
-                process.send_signal(number)
+                _send(process, numbers)
         return process
 
     with patch("core.launch.subprocess.Popen", start):
@@ -105,9 +111,21 @@ def hit(box: Box, phase: Phase, number: signal.Signals) -> Outcome:
     if phase.begun is not None:
         _wait_for(watch, phase)
         sent = time.monotonic()
-        started[0].send_signal(number)
+        _send(started[0], numbers)
     code = started[0].wait(PATIENCE_SECONDS)
-    return _outcome(watch, phase, number, code, time.monotonic() - sent)
+    return _outcome(watch, phase, name_of(numbers), code, time.monotonic() - sent)
+
+
+def name_of(numbers: Sequence[signal.Signals]) -> str:
+    """What a request is called: ``SIGTERM+SIGHUP``."""
+    return "+".join(number.name for number in numbers)
+
+
+def _send(process: subprocess.Popen[bytes], numbers: Sequence[signal.Signals]) -> None:
+    """The signals at once, however soon the worker leaves: held still, it hears of all together."""
+    together = (signal.SIGSTOP, *numbers, signal.SIGCONT) if len(numbers) > 1 else numbers
+    for number in together:
+        process.send_signal(number)
 
 
 def _new_run(box: Box, phase: Phase) -> RunDir:
@@ -139,9 +157,7 @@ def _wait_for(watch: RunWatch, phase: Phase) -> None:
     watch.poll = poll  # type: ignore[method-assign]
 
 
-def _outcome(
-    watch: RunWatch, phase: Phase, number: signal.Signals, code: int, seconds: float
-) -> Outcome:
+def _outcome(watch: RunWatch, phase: Phase, signals: str, code: int, seconds: float) -> Outcome:
     watch.poll()
     end: Finished | None = watch.state.finished
     path, passed_over = checkpoint.newest(watch.run.checkpoints)
@@ -149,7 +165,7 @@ def _outcome(
     kept = checkpoint.read_state(path).step if path is not None else 0
     return Outcome(
         phase.name,
-        number.name,
+        signals,
         code,
         round(seconds, 2),
         end.state if end is not None else "no word",

@@ -9,7 +9,7 @@ from e2e_box import PATIENCE_SECONDS, Box, wait_for_end, wait_until, write_confi
 from fake_nvml import build
 from test_run import weights
 
-from core import lock
+from core import box_lock
 from core.events import CardTrouble, CheckpointSaved, Finished, Log, Step, TrainingStarted
 from core.run_dir import RunDir
 from core.run_watch import RunWatch
@@ -93,7 +93,7 @@ def test_a_card_that_falls_off_the_bus_ends_the_run_until_it_is_back(
 @pytest.mark.parametrize("command", ["tune", "cache"])
 def test_what_needs_a_card_takes_none_that_another_holds(box: Box, command: str) -> None:
     file = str(write_config(box.home / "busy.toml", box.config))
-    with lock.hold(box.home / "locks" / f"{UUID}.lock", str, makes_folder=True):
+    with box_lock.hold(UUID, str, box.home / "none"):
         done = box.kocr(command, *(["-c"] if command == "tune" else []), file)
     assert done.returncode == 2
     assert f"{NAME}: busy: process {os.getpid()} " in done.stdout + done.stderr

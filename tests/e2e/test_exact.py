@@ -29,13 +29,17 @@ pytestmark = pytest.mark.e2e
 replace = msgspec.structs.replace
 STEPS_AN_EPOCH = 12
 STEPS = 2 * STEPS_AN_EPOCH
-KILL, STOP = "SIGKILL", "SIGTERM"
-LEFT = {KILL: -signal.SIGKILL, STOP: 3}
+KILL, STOP, TWICE = "SIGKILL", "SIGTERM", "SIGTERM+SIGTERM"
+LEFT = {KILL: -signal.SIGKILL, STOP: 3, TWICE: 3}
+STATE = {KILL: "died", STOP: "stopped", TWICE: "aborted"}
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A signal at a moment of a step (from 1), and the step of the checkpoint that it leaves."""
+    """A signal at a moment of a step (from 1), and the step of the checkpoint that it leaves.
+
+    A second one is sent once the first was delivered: the kernel makes one of two that wait.
+    """
 
     moment: str
     signal: str
@@ -51,7 +55,7 @@ HITS = (
     Hit("during validation", STOP, 5, left=5),
     Hit("during a save", KILL, 8, left=7),
     Hit("between steps", KILL, STEPS_AN_EPOCH, left=STEPS_AN_EPOCH),
-    Hit("inside an accumulation", KILL, STEPS_AN_EPOCH + 5, left=STEPS_AN_EPOCH + 4, workers=0),
+    Hit("inside an accumulation", TWICE, STEPS_AN_EPOCH + 5, left=STEPS_AN_EPOCH + 4, workers=0),
 )
 
 
@@ -148,7 +152,7 @@ def chain(tuned_home: Path) -> Chain:
 def test_a_hit_leaves_the_checkpoint_before_it(chain: Chain, number: int) -> None:
     at, left = HITS[number], chain.left[number]
     assert left.status == LEFT[at.signal]
-    assert left.state == ("died" if at.signal == KILL else "stopped")
+    assert left.state == STATE[at.signal]
     assert left.newest == f"step-{at.left:08d}"
     assert left.passed_over == []
     assert left.half_made == (at.moment == "during a save")

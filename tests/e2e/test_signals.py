@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from e2e_box import Box, wait_for_end, wait_until
-from signal_cases import DEADLINE_SECONDS, PHASES, SIGNALS, Outcome, Phase, hit, table
+from signal_cases import DEADLINE_SECONDS, PHASES, REQUESTS, Outcome, Phase, hit, name_of, table
 
 from core.errors import UsageError
 from core.launch import launch
@@ -14,8 +14,8 @@ from core.run_watch import RunWatch
 from core.train.checkpoints import checkpoint
 
 pytestmark = pytest.mark.e2e
-# All three in all phases are what benchmarks/signals.py is for: each start costs seconds.
-CASES = [(phase, SIGNALS[place % 3]) for place, phase in enumerate(PHASES)]
+# All of them in all phases are what benchmarks/signals.py is for: each start costs seconds.
+CASES = [(phase, REQUESTS[place % len(REQUESTS)]) for place, phase in enumerate(PHASES)]
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +27,20 @@ def outcomes(pytestconfig: pytest.Config) -> Iterator[list[Outcome]]:
         print(f"\n{table(found)}")
 
 
-@pytest.mark.parametrize(("phase", "number"), CASES, ids=lambda part: getattr(part, "name", part))
+@pytest.mark.parametrize(
+    ("phase", "numbers"),
+    CASES,
+    ids=[f"{phase.name}-{name_of(numbers)}" for phase, numbers in CASES],
+)
 def test_a_signal_stops_the_worker_in_time(
     box: Box,
     phase: Phase,
-    number: signal.Signals,
+    numbers: tuple[signal.Signals, ...],
     outcomes: list[Outcome],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KOCR_HOME", str(box.home))
-    outcome = hit(box, phase, number)
+    outcome = hit(box, phase, numbers)
     outcomes.append(outcome)
     assert (outcome.state, outcome.exit_code) == ("stopped", 3)
     assert outcome.seconds <= DEADLINE_SECONDS

@@ -131,14 +131,15 @@ def test_a_device_that_is_not_there_is_one_line(capfd: pytest.CaptureFixture[str
 
 
 HOLD = """
-import json
+import json, os, subprocess, sys
 from core.errors import GpuLostError, UsageError
 from core.profile import load_profile
 from core.train.cards.own import hold_cards
-def attempt(processes, profile="a100-40gb"):
+said = []
+def attempt(processes, profile="a100-40gb", meanwhile=lambda: None):
     try:
-        with hold_cards(load_profile(profile), processes) as cards:
-            return [card.uuid for card in cards]
+        with hold_cards(load_profile(profile), processes, said.append) as cards:
+            return meanwhile() or [card.uuid for card in cards]
     except (GpuLostError, UsageError) as error:
         return [error.exit_code, str(error)]
 """
@@ -163,6 +164,36 @@ def test_a_run_holds_the_cards_that_it_trains_on(library: Path, tmp_path: Path) 
                            "CUDA_VISIBLE_DEVICES"]  # fmt: skip
     [chosen] = held(library, "two", "[attempt(1)]", tmp_path, CUDA_VISIBLE_DEVICES="1")  # type: ignore[misc]
     assert chosen == [SECOND]
+
+
+def test_a_held_card_is_refused_to_a_program_with_another_home(
+    library: Path, tmp_path: Path
+) -> None:
+    second = f"{HOLD}print(json.dumps(attempt(2)))"
+    home = {"KOCR_HOME": str(tmp_path / "b")}
+    code = f"""[os.getpid(), attempt(1, meanwhile=lambda: json.loads(subprocess.run(
+        [sys.executable, "-c", {second!r}], env=os.environ | {home}, stdout=subprocess.PIPE
+    ).stdout))]"""
+    pid, refused = held(library, "two", code, tmp_path / "a")  # type: ignore[misc]
+    assert refused == [
+        2,
+        f"NVIDIA A100-SXM4-40GB: busy: process {pid} trains on it, or fills a cache",
+    ]
+
+
+def test_where_programs_with_another_home_are_not_kept_out_it_is_told(
+    library: Path, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    asked = "[attempt(1), said]"
+    found, said = held(library, "two", asked, tmp_path, KOCR_LOCKS=str(nowhere))  # type: ignore[misc]
+    assert found == [FIRST]
+    assert said == [
+        "NVIDIA A100-SXM4-40GB: only programs with the same $KOCR_HOME are kept off it: "
+        f"{nowhere}/kocr-tui: No such file or directory; let $KOCR_LOCKS name a folder that all "
+        "users can write to"
+    ]
+    assert (tmp_path / "locks" / f"{FIRST}.lock").exists()
 
 
 def test_a_lost_card_is_refused_before_anything_is_tried(library: Path, tmp_path: Path) -> None:

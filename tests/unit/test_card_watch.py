@@ -178,6 +178,32 @@ def test_which_errors_are_cudas(error: BaseException | None, is_one: bool) -> No
     assert is_cuda_error(error) is is_one
 
 
+@pytest.mark.parametrize(
+    "error", ["RuntimeError('CUDA error: unknown error')", "GpuLostError('x')"]
+)
+def test_what_nvml_tells_seconds_after_cuda_is_the_reason(library: Path, error: str) -> None:
+    code = f"""
+try:
+    with CardWatch([card], tell, end):
+        threading.Timer(1.0, trouble, ["xid 79"]).start()
+        raise {error}
+except GpuLostError as error:
+    print(json.dumps(str(error)))
+"""
+    assert "Xid 79 (fallen off the bus)" in outcome(library, code)  # type: ignore[operator]
+
+
+def test_of_another_processs_lost_card_nvml_may_know_nothing(library: Path) -> None:
+    code = """
+try:
+    with CardWatch([card], tell, end):
+        raise GpuLostError("process 2 of 2: CUDA error: unknown error")
+except GpuLostError as error:
+    print(json.dumps(str(error)))
+"""
+    assert outcome(library, code) == "process 2 of 2: CUDA error: unknown error"
+
+
 @pytest.mark.parametrize("lost", [True, False])
 def test_an_error_of_cuda_is_a_lost_card_only_where_the_process_cannot_go_on(
     monkeypatch: pytest.MonkeyPatch, lost: bool

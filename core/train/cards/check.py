@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import IO
 
+from core.child import environment_alone
 from core.config import RunConfig
 from core.errors import GpuLostError
 from core.event_log import EventWriter
@@ -74,8 +75,6 @@ def _refuse_repair(cards: Sequence[Card]) -> None:
 
 
 def _try_out(command: Sequence[str], cards: Sequence[Card], control: Control) -> None:
-    from core.train.crew import environment_alone
-
     names = " and ".join(map(name_of, cards)) or "the device"
     with tempfile.TemporaryFile() as errors:
         # No block waits for its end: one that hangs on a lost card can't even be killed.

@@ -2,10 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
-from core import lock
+from core import box_lock
 from core.errors import GpuLostError, UsageError
 from core.hardware.nvml import Card, read_card, visible_cards
 from core.profile import Profile
@@ -45,20 +45,32 @@ def refuse_lost(cards: list[Card]) -> None:
 
 
 @contextlib.contextmanager
-def hold_cards(profile: Profile, processes: int) -> Iterator[list[Card]]:
+def hold_cards(
+    profile: Profile, processes: int, warn: Callable[[str], object]
+) -> Iterator[list[Card]]:
     """One program a card: a second one would take the memory that was certified for the first.
 
-    Raises UsageError if another holds one of them, and as ``own_cards`` does.
+    ``warn`` hears where programs with another home can't be kept out. Raises UsageError if another
+    holds one of the cards, and as ``own_cards`` does.
     """
     with contextlib.ExitStack() as held:
         cards = own_cards(profile, processes)
         for card in cards:
             if card.uuid is not None:
-                path = home() / "locks" / f"{card.uuid}.lock"
+                instead = home() / "locks" / f"{card.uuid}.lock"
                 busy = partial(_card_busy, card.name)
-                held.enter_context(lock.hold(path, busy, makes_folder=True))
+                why = held.enter_context(box_lock.hold(card.uuid, busy, instead))
+                if why is not None:
+                    warn(_card_open(card.name, why))
         yield cards
 
 
 def _card_busy(name: str | None, pid: int) -> str:
     return f"{name}: busy: process {pid} trains on it, or fills a cache"
+
+
+def _card_open(name: str | None, why: str) -> str:
+    return (
+        f"{name}: only programs with the same $KOCR_HOME are kept off it: {why}; let "
+        f"${box_lock.LOCKS_VARIABLE} name a folder that all users can write to"
+    )

@@ -29,10 +29,11 @@ class CardWatch:
     ends with. A main thread that hasn't left ``patience`` seconds later hangs in CUDA: ``end`` is
     called with the reason and must end the process.
 
-    An error of CUDA becomes GpuLostError, and so exit code 4, where NVML tells of a failed card or
-    CUDA refuses all further work: a device-side assert or an illegal access is more often a
-    program's error than the card's, but only a check of the card can tell, and resume makes one
-    after exit code 4.
+    An error of CUDA becomes GpuLostError, and so exit code 4, where NVML tells of a failed card
+    within _SETTLE_SECONDS or CUDA refuses all further work: a device-side assert or an illegal
+    access is more often a program's error than the card's, but only a check of the card can tell,
+    and resume makes one after exit code 4. A GpuLostError of another process, which knows CUDA
+    alone, becomes NVML's likewise.
     """
 
     def __init__(
@@ -78,11 +79,21 @@ class CardWatch:
         finally:
             self._looking.release()
 
+    def settle(self) -> None:
+        """Looks until a card is known to have failed, for as long as NVML may take after CUDA."""
+        until = time.monotonic() + _SETTLE_SECONDS
+        while self._listens() and self.verdict is None and time.monotonic() < until:
+            self._over.wait(_XID_SECONDS)
+            self.look()
+
+    def _listens(self) -> bool:
+        return self._monitor is not None and self._monitor.reason is None
+
     def __enter__(self) -> Self:
         if self._health:
             self._monitor = Monitor()
             self.look()
-            if self._monitor.reason is None:
+            if self._listens():
                 self._thread.start()
         return self
 
@@ -93,8 +104,10 @@ class CardWatch:
         trace: TracebackType | None,
     ) -> None:
         self.look()
+        if is_cuda_error(error) or isinstance(error, GpuLostError):
+            self.settle()
         why = self.verdict
-        if why is None and is_cuda_error(error):
+        if why is None and is_cuda_error(error) and context_is_lost():
             why = self._why_cuda_failed(error)
         with self._leaving:
             self._over.set()
@@ -102,17 +115,10 @@ class CardWatch:
         if why is not None:
             raise GpuLostError(why) from error
 
-    def _why_cuda_failed(self, error: BaseException | None) -> str | None:
-        """NVML's reason, else CUDA's own; None where the process could go on."""
+    def _why_cuda_failed(self, error: BaseException | None) -> str:
         assert error is not None
-        if not context_is_lost():
-            return None
-        until = time.monotonic() + _SETTLE_SECONDS
-        while self._monitor is not None and self.verdict is None and time.monotonic() < until:
-            self._over.wait(_XID_SECONDS)
-            self.look()
         names = " and ".join(one.name for one in self._health.values()) or "the card"
-        return self.verdict or cuda_words(names, first_line(error))
+        return cuda_words(names, first_line(error))
 
     def _close(self) -> None:
         if self._thread.is_alive():
