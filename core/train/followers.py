@@ -4,18 +4,17 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from core.child import child_environment
+from core.child import child_command, child_environment
 from core.errors import GpuLostError, KocrError
 from core.hardware.cuda_error import context_is_lost, is_cuda_error
 
-FOLLOWER = (sys.executable, "-P", "-m", "core.train.follower")
+FOLLOWER = child_command("core.train.follower")
 _LAST_WORD = "KOCR_LAST_WORD_FD"
 _MOST_BYTES = 4096
 # What a process held goes before the word of its end comes.
