@@ -7,6 +7,7 @@ from core.asking import Asked
 from core.errors import KocrError
 from core.events import Request
 from core.run_dir import RunDir
+from core.visible_text import visible
 from kocr_tui.strings import say
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -17,14 +18,16 @@ def ask(run: RunDir, request: Request) -> Asked:
     try:
         return asking.ask(run, request)
     except OSError as error:
-        raise KocrError(say("asked.unwritable", run=run.id, reason=_reason(error))) from error
+        raise KocrError(
+            say("asked.unwritable", run=visible(run.id), reason=_reason(error))
+        ) from error
 
 
 def told_otherwise(run: RunDir, asked: Asked) -> str | None:
     """What to say where the worker was asked in another way than by a request."""
     if asked.failure is None:
         return None
-    return say("asked.signalled", run=run.id, reason=_reason(asked.failure))
+    return say("asked.signalled", run=visible(run.id), reason=_reason(asked.failure))
 
 
 def _reason(error: OSError) -> str:

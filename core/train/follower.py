@@ -17,7 +17,6 @@ from typing import NoReturn
 import msgspec
 import torch
 
-from core.child import die_with_parent
 from core.config import RunConfig
 from core.errors import DataGoneError, GpuLostError, KocrError
 from core.event_log import EventWriter
@@ -148,7 +147,6 @@ def _end(error: GpuLostError) -> NoReturn:
 
 def main(arguments: list[str]) -> int:
     """Follows; an error is one line in the log, and the leader's to tell."""
-    die_with_parent()
     for number in _LEADERS_OWN:
         signal.signal(number, signal.SIG_IGN)
     try:

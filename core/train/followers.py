@@ -4,18 +4,17 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from core.child import child_environment
+from core.child import child_command, child_environment
 from core.errors import GpuLostError, KocrError
 from core.hardware.cuda_error import context_is_lost, is_cuda_error
 
-FOLLOWER = (sys.executable, "-P", "-m", "core.train.follower")
+FOLLOWER = child_command("core.train.follower")
 _LAST_WORD = "KOCR_LAST_WORD_FD"
 _MOST_BYTES = 4096
 # What a process held goes before the word of its end comes.
@@ -36,9 +35,9 @@ class Followers:
     """A block that needs all processes of a run but this one, the leader; at its end they are gone.
 
     Where one of them has died, an error that the block ends with becomes what that one said:
-    GpuLostError if its card was lost, else KocrError. A block that hasn't ended ``patience``
-    seconds later waits for the dead one: ``on_death`` hears the same from another thread, and must
-    end the process.
+    GpuLostError if its card was lost, which may have been the others' end, too, else KocrError. A
+    block that hasn't ended ``patience`` seconds later waits for the dead one: ``on_death`` hears
+    the same from another thread, and must end the process.
     """
 
     def __init__(
@@ -112,10 +111,11 @@ class Followers:
         if code == 0 or self._over.is_set():
             return
         why = self._reason(rank, code, said)
-        self._why = self._why or why
+        if self._why is None or isinstance(why, GpuLostError):
+            self._why = why
         self._died.set()
         if not self._over.wait(self._patience):
-            self._on_death(why)
+            self._on_death(self._why)
 
     def _reason(self, rank: int, code: int, said: str) -> KocrError:
         who = f"process {rank + 1} of {self._processes}"

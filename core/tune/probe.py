@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from core.child import die_with_parent
 from core.config import RunConfig
 from core.data.samples import Sample
 from core.errors import GpuLostError, KocrError
@@ -185,7 +184,6 @@ def _worst_step(trainable: Trainable, worst: _Worst) -> tuple[float, int]:
 
 def main(arguments: list[str]) -> int:
     """Reads the spec, probes, and writes the result whole."""
-    die_with_parent()
     spec = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=ProbeSpec)
     lost: GpuLostError | None = None
     try:

@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -10,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from core.child import environment_alone
+from core.child import child_command, environment_alone
 from core.errors import GpuLostError, KocrError
 from core.hardware.nvml import auto_card
 from core.train.control import Control
 from core.tune.probe import ProbeResult, ProbeSpec
 
-PROBE = (sys.executable, "-P", "-m", "core.tune.probe")
+PROBE = child_command("core.tune.probe")
 _POLL_SECONDS = 0.2
 # One that hangs on a lost card can't even be killed.
 _GONE_SECONDS = 5.0

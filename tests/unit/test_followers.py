@@ -32,11 +32,14 @@ class Told:
 
     def __init__(self) -> None:
         self.errors: list[KocrError] = []
-        self.heard = threading.Event()
+        self._heard = threading.Semaphore(0)
 
     def __call__(self, error: KocrError) -> None:
         self.errors.append(error)
-        self.heard.set()
+        self._heard.release()
+
+    def wait(self) -> None:
+        assert self._heard.acquire(timeout=60)
 
 
 def started(code: str, told: Told, processes: int = 2, patience: float = 60) -> Followers:
@@ -88,8 +91,28 @@ def test_a_leader_that_is_stuck_hears_of_it_from_another_thread(
 ) -> None:
     told = Told()
     with started(code, told, patience=0):
-        assert told.heard.wait(60)
+        told.wait()
     assert [(type(error), str(error)) for error in told.errors] == [(expected, sentence)]
+
+
+def test_a_lost_card_is_the_reason_though_another_process_died_of_it_first() -> None:
+    code = """
+import os, signal, sys
+from core.train.followers import leave_word
+first = os.environ["RANK"] == "1"
+if not first:
+    os.kill(os.getpid(), signal.SIGSTOP)
+leave_word("its words")
+sys.exit(1 if first else 4)
+"""
+    told = Told()
+    with started(code, told, processes=3, patience=0) as block:
+        told.wait()
+        # Waits until the second has stopped itself.
+        os.waitid(os.P_PID, block._started[1].pid, os.WSTOPPED | os.WNOWAIT)
+        block._started[1].send_signal(signal.SIGCONT)
+        told.wait()
+    assert [type(error) for error in told.errors] == [KocrError, GpuLostError]
 
 
 def test_a_death_that_comes_in_after_the_error_it_led_to_is_the_reason() -> None:

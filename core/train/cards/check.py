@@ -1,13 +1,12 @@
 """A run whose card failed goes on only once the card has passed a check."""
 
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from typing import IO
 
-from core.child import environment_alone
+from core.child import child_command, environment_alone
 from core.config import RunConfig
 from core.errors import GpuLostError
 from core.event_log import EventWriter
@@ -18,7 +17,7 @@ from core.run_dir import RunDir
 from core.train.cards.health import name_of, repair_words
 from core.train.control import Control
 
-TRIAL = (sys.executable, "-P", "-m", "core.train.cards.trial")
+TRIAL = child_command("core.train.cards.trial")
 TRIAL_SECONDS = 120.0
 _POLL_SECONDS = 0.2
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.child import die_with_parent
 from core.errors import KocrError, first_line
 
 _SIZE = 512
@@ -53,7 +52,6 @@ def _compare(
 
 def main(arguments: list[str]) -> int:
     """Tries the devices; an error is one line."""
-    die_with_parent()
     kind, count = arguments[0], int(arguments[1])
     try:
         for index in range(count):
