@@ -66,7 +66,7 @@ class NoDriver:
         return []
 
 
-def surveyed(path: Path, *_asked: object) -> RowsSummary:
+def surveyed(path: Path, *_asked: object, **_more: object) -> RowsSummary:
     """What a file of rows has, by its name."""
     if path.stem == "broken":
         reason = "the label is empty"
