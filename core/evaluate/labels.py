@@ -20,7 +20,8 @@ from core.errors import UsageError
 class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row: its line from 1, its photo's absolute path and name as written, and what it says.
 
-    ``given_id`` is the "id" that the row or its metadata has, as text. ``size`` is the photo's upright width and height in pixels, None where it can't be opened.
+    ``given_id`` is the "id" that the row or its metadata has, as text. ``size`` is the photo's
+    upright width and height in pixels, None where it can't be opened.
     """
 
     line: int
