@@ -14,7 +14,7 @@ from core.evaluate.compare import compare
 from core.evaluate.labels import labelled_rows
 from core.evaluate.predictions import Header, ReadRow, read_predictions, write_predictions
 from core.evaluate.replies import as_read_rows, read_replies
-from core.evaluate.summary import scored, summarize
+from core.evaluate.summary import scored, summarize, with_scores
 from core.run_dir import home
 from kocr_tui import format as fmt
 from kocr_tui.options.run_config import refuse_no_root
@@ -46,10 +46,11 @@ def run(options: argparse.Namespace) -> int:
 def show(
     options: argparse.Namespace, header: Header, rows: Sequence[ReadRow], out: Path | None
 ) -> None:
-    """Prints the scores of scored rows as the options ask, and writes the page.
+    """Prints the scores of rows as the options ask, and writes the page.
 
     ``out`` is where the predictions are kept, if they are.
     """
+    rows = with_scores(rows)
     summary = summarize(rows)
     said = _page(options, {header.reader: (header, rows)})
     if options.json:
@@ -83,23 +84,24 @@ def _replies(options: argparse.Namespace) -> tuple[Header, list[ReadRow]]:
     refuse_no_root(root)
     path = Path(data).expanduser()
     replies = read_replies(source)
+    book = PhotoBook(home() / "cache" / PHOTO_CACHE)
     with progress_line(say("scores.progress")) as tell:
-        rows = labelled_rows(
-            path,
-            PhotoBook(home() / "cache" / PHOTO_CACHE),
-            root=root,
-            count=options.count,
-            seed=options.seed or 0,
-            tell=tell,
-        )
-    kept = options.out is not None or options.page is not None
+        labelled = labelled_rows(path, book, root=root, tell=tell)
+    rows = as_read_rows(
+        labelled,
+        replies,
+        source,
+        hashes=options.out is not None or options.page is not None,
+        count=options.count,
+        seed=options.seed or 0,
+    )
     header = Header(
         reader=source.name,
         data=str(path.resolve()),
         rows=len(rows),
         versions={"kocr-tui": importlib.metadata.version("kocr-tui")},
     )
-    return header, [scored(row) for row in as_read_rows(rows, replies, source, hashes=kept)]
+    return header, [scored(row) for row in rows]
 
 
 def _own(source: Path) -> tuple[Header, list[ReadRow]]:
