@@ -8,6 +8,7 @@ from typing import TypeVar
 
 Value = TypeVar("Value")
 _PHOTO = re.compile(r"(\d{1,6})\s*[xX×]\s*(\d{1,6})")
+_READER = re.compile(r"tesseract|(donut|transformers):.+")
 
 
 def count(text: str) -> int:
@@ -46,6 +47,24 @@ def layers(text: str) -> str | int:
     if value in ("none", "all") or (isinstance(value, int) and value >= 2):
         return value
     raise argparse.ArgumentTypeError(f"needs none, all or a number of 2 or more, not {text!r}")
+
+
+def checkpoint(text: str) -> str | int:
+    """``best``, ``last``, or a step of 0 or more."""
+    if text in ("best", "last"):
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"needs best, last or a step, not {text!r}")
+    return int(text)
+
+
+def reader(text: str) -> str:
+    """A reader beside our own: ``tesseract``, ``donut:PATH`` or ``transformers:PATH``."""
+    if not _READER.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"needs tesseract, donut:PATH or transformers:PATH, not {text!r}"
+        )
+    return text
 
 
 def photo_size(text: str) -> tuple[int, int]:
