@@ -12,7 +12,8 @@ MOST_CHARACTERS = 300
 class Piece(NamedTuple):
     """Characters that follow one another and share a kind.
 
-    ``missing`` ones are in the truth alone, ``added`` ones in the reply alone.
+    ``missing`` ones are in the truth alone, and an empty piece of that kind stands where the reply
+    lacks them; ``added`` ones are in the reply alone.
     """
 
     text: str
@@ -41,8 +42,7 @@ def differing(truth: str, reply: str) -> tuple[list[Piece], list[Piece]]:
             continue
         if was:
             of_truth.append(Piece(was, "replaced" if now else "missing"))
-        if now:
-            of_reply.append(Piece(now, "replaced" if was else "added"))
+        of_reply.append(Piece(now, ("replaced" if was else "added") if now else "missing"))
     return of_truth, of_reply
 
 

@@ -1,0 +1,103 @@
+"""Donut: a Swin encoder and a BART decoder that writes what it reads between tags."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from transformers import DonutProcessor, GenerationConfig, VisionEncoderDecoderModel
+
+from core.errors import UsageError
+from core.read.reader import Photo, Reply
+from core.read.readers.checkpoints import load, load_weights
+from core.read.readers.generating import Opened, greedy, read_opened, replies_of, with_size
+
+_TASK = re.compile(r"<s_(.+)>")
+# What the published base model was trained with: the second reads all text of a made-up document.
+_PRETRAINING = ("<s_iitcdip>", "<s_synthdog>")
+
+
+class Donut:
+    """Reads the text of photos, each field that the model tells apart on a line of its own."""
+
+    def __init__(
+        self, title: str, model: Any, processor: Any, generation: GenerationConfig, at_a_time: int
+    ) -> None:
+        self.title = title
+        self.at_a_time = at_a_time
+        self._model = model
+        self._processor = processor
+        self._generation = generation
+
+    def read(self, photos: Sequence[Photo]) -> list[Reply]:
+        """One reply a photo, in their order; prompts are nothing that Donut can be asked."""
+        return read_opened(photos, self._generate)
+
+    def _generate(self, batch: Sequence[Opened]) -> list[Reply]:
+        images = [opened.image for opened in batch]
+        pixels = self._processor(images=images, return_tensors="pt").pixel_values
+        pixels = pixels.to(self._model.device, self._model.dtype)
+        tokens = self._model.generate(pixel_values=pixels, generation_config=self._generation)
+        # The first is the task's, which was given.
+        tokens = tokens[:, 1:]
+        texts = [self._text(text) for text in self._processor.batch_decode(tokens)]
+        return with_size(replies_of(tokens, texts, self._generation), pixels)
+
+    def _text(self, written: str) -> str:
+        """The text of all fields, without what only ends or fills a reply."""
+        tokenizer = self._processor.tokenizer
+        for token in (tokenizer.eos_token, tokenizer.pad_token):
+            written = written.replace(token, "")
+        return "\n".join(_leaves(self._processor.token2json(written)))
+
+
+def open_donut(path: str, max_new_tokens: int, at_a_time: int, device: str) -> Donut:
+    """Loads a folder or hub id; raises UsageError if that can't be done."""
+    processor = load(path, partial(DonutProcessor.from_pretrained, path, trust_remote_code=False))
+    model = load_weights(path, VisionEncoderDecoderModel, device)
+    generation = greedy(model, max_new_tokens)
+    generation.decoder_start_token_id = task_token_id(
+        path, processor.tokenizer, generation.decoder_start_token_id
+    )
+    return Donut(path, model, processor, generation, at_a_time)
+
+
+def task_token_id(path: str, tokenizer: Any, own: int | None) -> int:
+    """The token that a reply begins with, which tells Donut its task.
+
+    It is ``own``, the model's decoder_start_token_id, where that is such a token; else the only
+    one of a task that it was fine-tuned for, or the one that reads text. A task's token is a tag
+    that is never closed. Raises UsageError where there are several.
+    """
+    added: dict[str, int] = tokenizer.get_added_vocab()
+    tasks = [
+        token
+        for token in added
+        if (tag := _TASK.fullmatch(token)) is not None and f"</s_{tag[1]}>" not in added
+    ]
+    named = None if own is None else tokenizer.convert_ids_to_tokens(own)
+    tuned = [token for token in tasks if token not in _PRETRAINING]
+    if named in tasks:
+        return added[named]
+    if len(tuned) > 1:
+        raise UsageError(
+            f"{path}: knows the tasks {', '.join(sorted(tuned))}; name one as "
+            "decoder_start_token_id (its number) in generation_config.json"
+        )
+    token = tuned[0] if tuned else _PRETRAINING[1]
+    if token in added:
+        return added[token]
+    if own is None:
+        raise UsageError(f"{path}: no token of a task (<s_…>) to begin with; is it a Donut?")
+    return own
+
+
+def _leaves(node: Any) -> Iterator[str]:
+    """The texts in what Donut's processor makes of its tags, from top to bottom."""
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _leaves(child)
+    elif node.strip():
+        yield node.strip()

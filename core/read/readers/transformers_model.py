@@ -1,0 +1,81 @@
+"""Any image-text-to-text model that transformers knows, with its own processor."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from core.errors import UsageError
+from core.read.reader import Photo, Reply
+from core.read.readers.checkpoints import load, load_weights
+from core.read.readers.generating import Opened, greedy, read_opened, replies_of, with_size
+
+
+class TransformersModel:
+    """Asks each photo's prompt as one chat turn, or as plain text where there is no template."""
+
+    def __init__(
+        self, title: str, model: Any, processor: Any, max_new_tokens: int, at_a_time: int
+    ) -> None:
+        self.title = title
+        self.at_a_time = at_a_time
+        self._model = model
+        self._processor = processor
+        self._generation = greedy(model, max_new_tokens)
+
+    def read(self, photos: Sequence[Photo]) -> list[Reply]:
+        """One reply a photo, in their order; what can't be read says why."""
+        return read_opened(photos, self._generate)
+
+    def _generate(self, batch: Sequence[Opened]) -> list[Reply]:
+        inputs = self._inputs(batch).to(self._model.device)
+        # Of the inputs only pixels are fractions, and those have to be in the weights' format.
+        inputs = {
+            name: value.to(self._model.dtype) if torch.is_floating_point(value) else value
+            for name, value in inputs.items()
+        }
+        tokens = self._model.generate(**inputs, generation_config=self._generation)
+        if not self._model.config.is_encoder_decoder:
+            tokens = tokens[:, inputs["input_ids"].shape[1] :]
+        else:
+            tokens = tokens[:, 1:]
+        texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
+        return with_size(
+            replies_of(tokens, texts, self._generation), inputs.get("pixel_values")
+        )
+
+    def _inputs(self, batch: Sequence[Opened]) -> Any:
+        return self._processor(
+            images=[[opened.image] for opened in batch],
+            text=[self._text(opened.photo.prompt) for opened in batch],
+            padding=True,
+            return_tensors="pt",
+        )
+
+    def _text(self, prompt: str) -> str:
+        if not getattr(self._processor, "chat_template", None):
+            image_token = getattr(self._processor, "image_token", None)
+            return f"{image_token}\n{prompt}" if image_token else prompt
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        text: str = self._processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True
+        )
+        return text
+
+
+def open_transformers_model(
+    path: str, max_new_tokens: int, at_a_time: int, device: str
+) -> TransformersModel:
+    """Loads a folder or hub id; raises UsageError if that can't be done."""
+    processor = load(path, partial(AutoProcessor.from_pretrained, path, trust_remote_code=False))
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is None or not hasattr(processor, "image_processor"):
+        raise UsageError(f"{path}: no processor of photos and text; take a model that reads both")
+    # Replies begin where prompts end, so that all have to end together.
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model = load_weights(path, AutoModelForImageTextToText, device)
+    return TransformersModel(path, model, processor, max_new_tokens, at_a_time)
