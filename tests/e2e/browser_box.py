@@ -31,17 +31,22 @@ _FLAGS = (
 
 
 class Browser:
-    """One page; ``received`` is what its websockets brought, ``asked`` the addresses it asked."""
+    """One page; ``received`` is what its websockets brought, ``asked`` the addresses it asked.
+
+    ``complaints`` are what the browser says of it: what can't be had, and what its policy forbids.
+    """
 
     def __init__(self, devtools: aiohttp.ClientWebSocketResponse) -> None:
         self._devtools = devtools
         self._calls = 0
         self.received = b""
         self.asked: list[str] = []
+        self.complaints: list[str] = []
 
     async def open(self, address: str) -> None:
         """Goes to a page, with a window of a known size."""
         await self._call("Network.enable")
+        await self._call("Log.enable")
         size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
         await self._call("Emulation.setDeviceMetricsOverride", **size)
         await self._call("Emulation.setFocusEmulationEnabled", enabled=True)
@@ -75,6 +80,8 @@ class Browser:
                 self._take(message["params"]["response"])
             if message.get("method") == "Network.requestWillBeSent":
                 self.asked.append(message["params"]["request"]["url"])
+            if message.get("method") == "Log.entryAdded":
+                self.complaints.append(message["params"]["entry"]["text"])
             if message.get("id") == self._calls:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]

@@ -13,9 +13,9 @@ from core.evaluate.text import SIMILAR, Score
 
 BINS = 20
 SERIES_COLOURS = 6
-_WIDTH = 760
-_LABELS = 178
-_FIGURES = 186
+_WIDTH = 540
+_LABELS = 138
+_FIGURES = 172
 _PLOT = _WIDTH - _LABELS - _FIGURES
 _LETTER = 6.6
 _TOP = 24
