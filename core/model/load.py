@@ -38,7 +38,9 @@ def open_config(model: ModelConfig) -> tuple[Any, Family]:
             model.path, revision=model.revision, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
-        raise UsageError(f"{model.path}: can't read the model's config: {why_not_loaded(error)}") from error
+        raise UsageError(
+            f"{model.path}: can't read the model's config: {why_not_loaded(error)}"
+        ) from error
     if find_adapter_config_file(model.path, revision=model.revision) is not None:
         raise UsageError(
             f"{model.path}: an adapter (adapter_config.json) is with it, which transformers would "
@@ -124,7 +126,9 @@ def load_model(model: ModelConfig, family: Family, weights: str, compute: str) -
         SafetensorError,
         hub.HfHubHTTPError,
     ) as error:
-        raise UsageError(f"{model.path}: can't load the weights: {why_not_loaded(error)}") from error
+        raise UsageError(
+            f"{model.path}: can't load the weights: {why_not_loaded(error)}"
+        ) from error
     if missing := report["missing_keys"]:
         raise UsageError(f"{model.path}: weights are missing, {sorted(missing)[0]} among them")
     if weights == "nf4":

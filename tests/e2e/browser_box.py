@@ -52,6 +52,17 @@ class Browser:
         await self._call("Emulation.setFocusEmulationEnabled", enabled=True)
         await self._call("Page.navigate", url=address)
 
+    async def until_loaded(self) -> None:
+        """Waits until the page and all that is in it is there."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while await self._value("document.readyState") != "complete":
+            assert time.monotonic() < deadline, "the page does not load"
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def scroll_to(self, selector: str) -> None:
+        """Brings the first element that a CSS selector finds to the top of the window."""
+        await self._value(f"document.querySelector({selector!r}).scrollIntoView()")
+
     async def press_enter(self) -> None:
         """Presses the enter key."""
         key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13}
@@ -70,6 +81,11 @@ class Browser:
         """What the window shows now."""
         taken = await self._call("Page.captureScreenshot", format="png")
         return Image.open(io.BytesIO(base64.b64decode(taken["data"])))
+
+    async def _value(self, expression: str) -> object:
+        found = await self._call("Runtime.evaluate", expression=expression)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
 
     async def _call(self, method: str, **parameters: object) -> dict[str, Any]:
         self._calls += 1

@@ -89,7 +89,9 @@ class Seen(HTMLParser):
         self.text += data
 
 
-@given(SIGNS | st.sampled_from(["</p><script>alert(1)</script>", '"><img src=x onerror=x>', "&amp;"]))
+@given(
+    SIGNS | st.sampled_from(["</p><script>alert(1)</script>", '"><img src=x onerror=x>', "&amp;"])
+)
 def test_foreign_text_is_text_wherever_it_stands(text: str) -> None:
     seen = Seen(tag("p", text, title=text))
     [(name, attributes)] = seen.tags
@@ -169,7 +171,9 @@ def test_bars_are_as_long_as_their_shares_and_whiskers_span_the_interval() -> No
     lines = [line for line in svg.iter("line") if line.get("class") == "interval"]
     grid = [float(line.get("x1", "")) for line in svg.iter("line") if line.get("class") == "grid"]
     assert float(bar.get("width", "")) == pytest.approx((grid[-1] - grid[0]) / 2, abs=0.02)
-    whisker = [(float(lines[0].get(end, "")) - grid[0]) / (grid[-1] - grid[0]) for end in ("x1", "x2")]
+    whisker = [
+        (float(lines[0].get(end, "")) - grid[0]) / (grid[-1] - grid[0]) for end in ("x1", "x2")
+    ]
     assert whisker == pytest.approx([half.low, half.high], abs=0.001)
     words = "".join(svg.itertext())
     assert "50.0 % [40–60]  n=100" in words
@@ -185,7 +189,8 @@ def test_columns_of_a_histogram_share_a_scale() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("한글", "한글"), ("열두 글자나 되는 긴 이름", "열두 …"), ("abcdefghijkl", "abcdef…")]
+    ("text", "shown"),
+    [("한글", "한글"), ("열두 글자나 되는 긴 이름", "열두 …"), ("abcdefghijkl", "abcdef…")],
 )
 def test_labels_are_cut_to_their_room(text: str, shown: str) -> None:
     assert fitting(text, 50) == shown

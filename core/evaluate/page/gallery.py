@@ -8,7 +8,7 @@ from core.evaluate.page.marking import Piece, differing, shortened
 from core.evaluate.page.thumbnails import Thumbnail, thumbnails
 from core.evaluate.page.words import Words
 from core.evaluate.predictions import ReadRow
-from core.evaluate.text import similarity
+from core.evaluate.summary import measures_of
 
 _ELEMENTS = {"replaced": "mark", "missing": "del", "added": "ins"}
 
@@ -19,8 +19,7 @@ def gallery(
     """A card a row; each of ``rows`` holds the same row of every set, in the order of ``names``."""
     photos = thumbnails([of_sets[0].image for of_sets in rows], root)
     cards = (
-        _card(words, names, of_sets, photo)
-        for of_sets, photo in zip(rows, photos, strict=True)
+        _card(words, names, of_sets, photo) for of_sets, photo in zip(rows, photos, strict=True)
     )
     return tag("div", *cards, class_="gallery")
 
@@ -57,14 +56,14 @@ def _picture(words: Words, row: ReadRow, photo: Thumbnail) -> Markup:
 
 def _truth(of_sets: Sequence[ReadRow]) -> Markup:
     """Marked where it has one reply to differ from."""
-    answer = answer_of(of_sets[0])
+    answer = of_sets[0].extracted
     if len(of_sets) > 1 or answer is None:
         return together([shortened(of_sets[0].truth)])
     return _marked(differing(of_sets[0].truth, answer)[0])
 
 
 def _reply(words: Words, name: str, series: int, row: ReadRow) -> Markup:
-    answer = answer_of(row)
+    answer = row.extracted
     label = tag("dt", tag("i", class_=f"swatch {colour(series)}"), shortened(name))
     if answer is None:
         why = f"{words.no_reply}: {row.why}" if row.why else words.no_reply
@@ -81,11 +80,6 @@ def _reply(words: Words, name: str, series: int, row: ReadRow) -> Markup:
     return together([label, tag("dd", shown, *rest, class_=f"reply{right}")])
 
 
-def answer_of(row: ReadRow) -> str | None:
-    """What is scored of a row's reply; None where there is no reply."""
-    return row.reply if row.extracted is None else row.extracted
-
-
 def _marked(pieces: Sequence[Piece]) -> Markup:
     return together(
         piece.text if piece.kind == "same" else tag(_ELEMENTS[piece.kind], piece.text)
@@ -96,7 +90,7 @@ def _marked(pieces: Sequence[Piece]) -> Markup:
 def _facts(words: Words, of_sets: Sequence[ReadRow]) -> list[str]:
     """The row, how similar each reply is, and the photo's size with what was read of it."""
     first = of_sets[0]
-    similar = " / ".join(f"{similarity(row.truth, answer_of(row) or ''):.0f}" for row in of_sets)
+    similar = " / ".join(f"{measures_of(row).similarity:.0f}" for row in of_sets)
     facts = [words.row.format(row=f"{first.row:,}"), words.similarity.format(value=similar)]
     if first.size is not None:
         width, height = first.size

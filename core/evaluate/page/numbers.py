@@ -18,3 +18,15 @@ def interval(score: Score) -> str:
 def megabytes(count: int) -> str:
     """Bytes in millions: ``4.1 MB``."""
     return f"{count / 1e6:.1f} MB"
+
+
+def points(share: float | None) -> str:
+    """A difference of shares in percentage points: ``+12.5``, ``−3.0``."""
+    if share is None:
+        return NOTHING
+    return f"{share * 100:+.1f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """A probability with as much of it as matters: ``0.031``, ``< 0.001``."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

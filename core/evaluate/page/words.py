@@ -11,9 +11,10 @@ Language = Literal["ko", "en"]
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands on the page; the tables are by the names that scores and strata have.
+    """What stands on the page, with values in braces to be filled in.
 
-    Values in braces are filled in.
+    The tables are by the names of measures, of ways to divide rows, and of their classes, where
+    ``all`` has the classes that any way may have.
     """
 
     title: str
@@ -31,7 +32,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     strata: str
     strata_note: str
     dimension: dict[str, str]
-    stratum: dict[str, str]
+    stratum: dict[str, dict[str, str]]
     comparison: str
     comparison_note: str
     difference: str

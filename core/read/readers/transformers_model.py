@@ -42,9 +42,7 @@ class TransformersModel:
         else:
             tokens = tokens[:, 1:]
         texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
-        return with_size(
-            replies_of(tokens, texts, self._generation), inputs.get("pixel_values")
-        )
+        return with_size(replies_of(tokens, texts, self._generation), inputs.get("pixel_values"))
 
     def _inputs(self, batch: Sequence[Opened]) -> Any:
         return self._processor(
