@@ -10,7 +10,7 @@ from transformers import DonutProcessor, GenerationConfig, VisionEncoderDecoderM
 from core.errors import UsageError
 from core.read.reader import Photo, Reply
 from core.read.readers.checkpoints import load, load_weights
-from core.read.readers.generating import Opened, greedy, read_opened, replies_of, with_size
+from core.read.readers.generating import Opened, make_greedy, read_opened, replies_of, with_size
 
 _TASK = re.compile(r"<s_(.+)>")
 # What the published base model was trained with: the second reads all text of a made-up document.
@@ -37,7 +37,7 @@ class Donut:
         images = [opened.image for opened in batch]
         pixels = self._processor(images=images, return_tensors="pt").pixel_values
         pixels = pixels.to(self._model.device, self._model.dtype)
-        tokens = self._model.generate(pixel_values=pixels, generation_config=self._generation)
+        tokens = self._model.generate(pixel_values=pixels)
         # The first is the task's, which was given.
         tokens = tokens[:, 1:]
         texts = [self._text(text) for text in self._processor.batch_decode(tokens)]
@@ -55,7 +55,7 @@ def open_donut(path: str, max_new_tokens: int, at_a_time: int, device: str) -> D
     """Loads a folder or hub id; raises UsageError if that can't be done."""
     processor = load(path, partial(DonutProcessor.from_pretrained, path, trust_remote_code=False))
     model = load_weights(path, VisionEncoderDecoderModel, device)
-    generation = greedy(model, max_new_tokens)
+    generation = make_greedy(model, max_new_tokens)
     generation.decoder_start_token_id = task_token_id(
         path, processor.tokenizer, generation.decoder_start_token_id
     )

@@ -44,20 +44,21 @@ def read_opened(photos: Sequence[Photo], generate: Generate) -> list[Reply]:
     return [next(replies) if isinstance(one, Opened) else one for one in found]
 
 
-def greedy(model: Any, max_new_tokens: int) -> GenerationConfig:
-    """Plain greedy generation with a model's own special tokens, whatever else it ships."""
+def make_greedy(model: Any, max_new_tokens: int) -> GenerationConfig:
+    """Has a model generate greedily with its own special tokens, whatever else it ships.
+
+    Returns what it generates by from now on.
+    """
     own = model.generation_config
-    return GenerationConfig(
+    model.generation_config = GenerationConfig(
         do_sample=False,
-        num_beams=1,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
         max_new_tokens=max_new_tokens,
         bos_token_id=own.bos_token_id,
         eos_token_id=own.eos_token_id,
         pad_token_id=_first(own.eos_token_id) if own.pad_token_id is None else own.pad_token_id,
         decoder_start_token_id=own.decoder_start_token_id,
     )
+    return model.generation_config
 
 
 def replies_of(tokens: Tensor, texts: Sequence[str], generation: GenerationConfig) -> list[Reply]:

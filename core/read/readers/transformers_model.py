@@ -10,7 +10,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from core.errors import UsageError
 from core.read.reader import Photo, Reply
 from core.read.readers.checkpoints import load, load_weights
-from core.read.readers.generating import Opened, greedy, read_opened, replies_of, with_size
+from core.read.readers.generating import Opened, make_greedy, read_opened, replies_of, with_size
 
 
 class TransformersModel:
@@ -23,7 +23,7 @@ class TransformersModel:
         self.at_a_time = at_a_time
         self._model = model
         self._processor = processor
-        self._generation = greedy(model, max_new_tokens)
+        self._generation = make_greedy(model, max_new_tokens)
 
     def read(self, photos: Sequence[Photo]) -> list[Reply]:
         """One reply a photo, in their order; what can't be read says why."""
@@ -36,7 +36,7 @@ class TransformersModel:
             name: value.to(self._model.dtype) if torch.is_floating_point(value) else value
             for name, value in inputs.items()
         }
-        tokens = self._model.generate(**inputs, generation_config=self._generation)
+        tokens = self._model.generate(**inputs)
         if not self._model.config.is_encoder_decoder:
             tokens = tokens[:, inputs["input_ids"].shape[1] :]
         else:

@@ -1,0 +1,240 @@
+"""Other readers: Tesseract itself, and real checkpoints of Donut and LLaVA through transformers."""
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tiny_readers import TASK, make_donut, make_llava
+
+from core.demo.scenes import TextLine, photo_sign
+from core.demo.signboards import PROMPT
+from core.errors import UsageError
+from core.read.reader import Photo, Reply
+from core.read.readers import open_reader
+from core.read.readers.generating import Opened, read_opened
+from core.read.readers.tesseract import Tesseract, largest_first, words_of
+
+HAS_TESSERACT = shutil.which("tesseract") is not None
+needs_tesseract = pytest.mark.skipif(not HAS_TESSERACT, reason="tesseract is not installed")
+
+
+def photo_of(path: Path, root: str | None = None) -> Photo:
+    return Photo(str(path), PROMPT, None, root)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Photo]:
+    """A photo, one that lies on its side, a file that is no photo, and one that isn't there."""
+    image = Image.effect_noise((90, 60), 60).convert("RGB")
+    image.save(tmp_path / "a.png")
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "b.jpg", exif=exif)
+    (tmp_path / "c.jpg").write_bytes(b"no photo")
+    return [photo_of(tmp_path / name) for name in ("a.png", "b.jpg", "c.jpg", "d.jpg")]
+
+
+@pytest.fixture(scope="session")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_llava(tmp_path_factory.mktemp("llava"))
+
+
+@pytest.fixture(scope="session")
+def donut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_donut(tmp_path_factory.mktemp("donut"))
+
+
+def refused(replies: list[Reply]) -> None:
+    assert [reply.text for reply in replies] == [None, None]
+    whys = [reply.why or "" for reply in replies]
+    assert "not an image in a known format" in whys[0]
+    assert whys[1] == "no such file"
+
+
+@pytest.mark.parametrize("kind", ["donut", "transformers"])
+def test_a_checkpoint_reads_what_can_be_opened(
+    kind: str, photos: list[Photo], request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue("donut" if kind == "donut" else "llava")
+    reader = open_reader(f"{kind}:{folder}", max_new_tokens=6, at_a_time=4)
+    assert (reader.title, reader.at_a_time) == (str(folder), 4)
+    replies = reader.read(photos)
+    refused(replies[2:])
+    for reply in replies[:2]:
+        assert reply.why is None
+        assert reply.text is not None
+        assert reply.tokens is not None
+        assert 1 <= reply.tokens <= 6
+        assert reply.cut == (reply.tokens == 6)
+    assert [reply.read_size for reply in replies[:2]] == [
+        (96, 64) if kind == "donut" else (32, 32)
+    ] * 2
+    alone = [reader.read([photo])[0] for photo in photos[:2]]
+    assert alone == replies[:2]
+
+
+def test_prompts_of_other_lengths_change_no_reply(llava: Path, photos: list[Photo]) -> None:
+    reader = open_reader(f"transformers:{llava}", max_new_tokens=6, at_a_time=2)
+    longer = Photo(photos[0].path, PROMPT * 3, None, None)
+    assert reader.read([photos[0], longer]) == [*reader.read([photos[0]]), *reader.read([longer])]
+
+
+def test_donut_begins_with_the_task_that_it_was_tuned_for(donut: Path) -> None:
+    from transformers import AutoTokenizer
+
+    from core.read.readers.donut import task_token_id
+
+    tokenizer = AutoTokenizer.from_pretrained(donut)
+    task = tokenizer.convert_tokens_to_ids(TASK)
+    reads = tokenizer.convert_tokens_to_ids("<s_synthdog>")
+    assert task_token_id("d", tokenizer, None) == task
+    assert task_token_id("d", tokenizer, tokenizer.bos_token_id) == task
+    assert task_token_id("d", tokenizer, reads) == reads
+    tokenizer.add_tokens(["<s_menus>"])
+    with pytest.raises(UsageError, match="d: knows the tasks <s_menus>, <s_signs>; name one as"):
+        task_token_id("d", tokenizer, None)
+
+
+def test_a_batch_that_does_not_fit_is_read_in_halves(photos: list[Photo]) -> None:
+    sizes = []
+
+    def generate(batch: list[Opened]) -> list[Reply]:
+        sizes.append(len(batch))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if batch[0].photo.path.endswith("b.jpg"):
+            raise ValueError("height must be larger than factor")
+        return [Reply("마왕족발")]
+
+    replies = read_opened(photos, generate)  # type: ignore[arg-type]
+    assert sizes == [2, 1, 1]
+    assert [reply.text for reply in replies] == ["마왕족발", None, None, None]
+    assert replies[1].why == "the model can't read it: height must be larger than factor"
+
+
+def test_a_model_whose_processor_needs_more_says_what_to_install(
+    tiny_model_folder: Path,
+) -> None:
+    if shutil.which("python") and _has("torchvision"):
+        pytest.skip("torchvision is installed")
+    with pytest.raises(UsageError, match=r"needs torchvision, .*`pip install torchvision`, in the"):
+        open_reader(f"transformers:{tiny_model_folder}", max_new_tokens=4, at_a_time=1)
+
+
+def _has(module: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(module) is not None
+
+
+@pytest.mark.parametrize("kind", ["donut", "transformers"])
+def test_a_checkpoint_that_is_none_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{tmp_path}: can't be loaded: ") as error:
+        open_reader(f"{kind}:{tmp_path}", max_new_tokens=4, at_a_time=1)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["donut", "transformers"])
+def test_pickled_weights_are_not_opened(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder = tmp_path / "pickled"
+    shutil.copytree(request.getfixturevalue("donut" if kind == "donut" else "llava"), folder)
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(UsageError, match=r"pytorch_model\.bin: pickled weights are not opened"):
+        open_reader(f"{kind}:{folder}", max_new_tokens=4, at_a_time=1)
+
+
+@pytest.mark.parametrize("spec", ["", "easyocr", "donut", "donut:", "tesseract:kor", "model:x"])
+def test_other_readers_are_refused(spec: str) -> None:
+    with pytest.raises(UsageError, match="no such reader; take tesseract, donut:PATH or"):
+        open_reader(spec, max_new_tokens=4, at_a_time=1)
+
+
+@pytest.fixture
+def sign(tmp_path: Path) -> Photo:
+    import numpy as np
+
+    rng = np.random.default_rng(3)
+    lines = [TextLine("02-123-4567", "phone"), TextLine("우리약국", "name")]
+    photo_sign(lines, (480, 320), rng).image.save(tmp_path / "sign.jpg", quality=92)
+    return photo_of(tmp_path / "sign.jpg")
+
+
+@needs_tesseract
+def test_tesseract_reads_photos_and_says_why_not(sign: Photo, photos: list[Photo]) -> None:
+    reader = open_reader("tesseract", max_new_tokens=4, at_a_time=1)
+    assert reader.title.startswith("Tesseract ")
+    read, turned, *bad = reader.read([sign, *photos[1:]])
+    refused(bad)
+    assert read.why is turned.why is None
+    assert read.read_size == (480, 320)
+    assert turned.read_size == (60, 90)
+    assert read.text is not None
+
+
+def test_the_line_with_the_largest_letters_comes_first() -> None:
+    table = "\n".join(
+        (
+            "level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext",
+            "4\t1\t1\t1\t1\t0\t0\t0\t99\t99\t-1\t",
+            "5\t1\t1\t1\t1\t1\t0\t0\t40\t12\t91.2\t02-123",
+            "5\t1\t1\t1\t1\t2\t50\t0\t40\t12\t80\t4567",
+            "5\t1\t1\t1\t2\t1\t0\t20\t40\t30\t88\t마왕",
+            "5\t1\t1\t1\t2\t2\t50\t20\t40\t44\t90\t족발",
+            "5\t1\t2\t1\t1\t1\t0\t90\t90\t90\t7.5\t|",
+            "5\t1\t2\t1\t2\t1\t0\t90\t90\t90\t95\t ",
+        )
+    )
+    assert largest_first(words_of(table)) == "마왕 족발\n02-123 4567"
+    assert largest_first(words_of("")) == ""
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a program called tesseract first in PATH, which answers to --version and --list-langs."""
+
+    def write(body: str, languages: str = "eng\nkor") -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        file = folder / "tesseract"
+        file.write_text(
+            f"#!/bin/sh\ncase $1 in\n--version) echo tesseract 5.3.0;;\n"
+            f'--list-langs) printf "%s\\n" "{languages}";;\n*) {body};;\nesac\n'
+        )
+        file.chmod(file.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    return write
+
+
+def test_a_tesseract_that_fails_or_hangs_costs_one_photo(
+    program: Callable[[str], None], photos: list[Photo]
+) -> None:
+    program("cat >/dev/null; echo 'Error in pixReadStream' >&2; exit 1")
+    [reply] = Tesseract().read(photos[:1])
+    assert reply == Reply(None, why="tesseract failed: Error in pixReadStream", read_size=(90, 60))
+
+
+def test_a_tesseract_that_hangs_is_ended(
+    program: Callable[[str], None], photos: list[Photo]
+) -> None:
+    program("exec sleep 60")
+    [reply] = Tesseract(timeout_s=0.2).read(photos[:1])
+    assert reply.why == "tesseract took over 0.2 s"
+
+
+def test_without_korean_or_the_program_it_says_what_to_install(
+    program: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("exit 1", languages="eng\nosd")
+    with pytest.raises(UsageError, match="no data for kor; `apt install tesseract-ocr"):
+        Tesseract()
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(UsageError, match="can't be run: .*`apt install tesseract-ocr"):
+        Tesseract()
