@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -117,19 +118,12 @@ def test_a_batch_that_does_not_fit_is_read_in_halves(photos: list[Photo]) -> Non
     assert replies[1].why == "the model can't read it: height must be larger than factor"
 
 
+@pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
 def test_a_model_whose_processor_needs_more_says_what_to_install(
     tiny_model_folder: Path,
 ) -> None:
-    if shutil.which("python") and _has("torchvision"):
-        pytest.skip("torchvision is installed")
     with pytest.raises(UsageError, match=r"needs torchvision, .*`pip install torchvision`, in the"):
         open_reader(f"transformers:{tiny_model_folder}", max_new_tokens=4, at_a_time=1)
-
-
-def _has(module: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None
 
 
 @pytest.mark.parametrize("kind", ["donut", "transformers"])
@@ -197,7 +191,7 @@ def test_the_line_with_the_largest_letters_comes_first() -> None:
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a program called tesseract first in PATH, which answers to --version and --list-langs."""
+    """Puts a program called tesseract first in PATH, which knows --version and --list-langs."""
 
     def write(body: str, languages: str = "eng\nkor") -> None:
         folder = tmp_path / "bin"
@@ -236,5 +230,5 @@ def test_without_korean_or_the_program_it_says_what_to_install(
     with pytest.raises(UsageError, match="no data for kor; `apt install tesseract-ocr"):
         Tesseract()
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
-    with pytest.raises(UsageError, match="can't be run: .*`apt install tesseract-ocr"):
+    with pytest.raises(UsageError, match=r"can't be run: .*`apt install tesseract-ocr"):
         Tesseract()

@@ -45,22 +45,31 @@ class TransformersModel:
         return with_size(replies_of(tokens, texts, self._generation), inputs.get("pixel_values"))
 
     def _inputs(self, batch: Sequence[Opened]) -> Any:
-        return self._processor(
-            images=[[opened.image] for opened in batch],
-            text=[self._text(opened.photo.prompt) for opened in batch],
-            padding=True,
-            return_tensors="pt",
+        given = {"padding": True, "return_tensors": "pt"}
+        if not getattr(self._processor, "chat_template", None):
+            return self._processor(
+                images=[[opened.image] for opened in batch],
+                text=[self._plain(opened.photo.prompt) for opened in batch],
+                **given,
+            )
+        return self._processor.apply_chat_template(
+            [[{"role": "user", "content": _content(opened)}] for opened in batch],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            processor_kwargs=given,
         )
 
-    def _text(self, prompt: str) -> str:
-        if not getattr(self._processor, "chat_template", None):
-            image_token = getattr(self._processor, "image_token", None)
-            return f"{image_token}\n{prompt}" if image_token else prompt
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
-        text: str = self._processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True
-        )
-        return text
+    def _plain(self, prompt: str) -> str:
+        image_token = getattr(self._processor, "image_token", None)
+        return f"{image_token}\n{prompt}" if image_token else prompt
+
+
+def _content(opened: Opened) -> list[dict[str, Any]]:
+    return [
+        {"type": "image", "image": opened.image},
+        {"type": "text", "text": opened.photo.prompt},
+    ]
 
 
 def open_transformers_model(
