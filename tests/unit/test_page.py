@@ -12,7 +12,7 @@ from test_page_parts import Seen
 
 from core.errors import UsageError
 from core.evaluate.measures import RowMeasures
-from core.evaluate.page.page import NamedSet, fair_shares, write_page
+from core.evaluate.page.write import NamedSet, fair_shares, write_page
 from core.evaluate.page.words import Language, words_in
 from core.evaluate.predictions import Header, ReadRow
 from core.evaluate.strata import strata
