@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.errors import KocrError
-from core.evaluate.page.numbers import megabytes
+from core.evaluate.page.numbers import file_size
 from core.evaluate.page.write import NamedSet, write_page
 from core.evaluate.predictions import Header, ReadRow
 from kocr_tui.strings import language, say
@@ -29,7 +29,7 @@ def write(page: Path, sets: Sets, root: str | None = None) -> str:
     return say(
         "page.written",
         path=page,
-        size=megabytes(written.size_bytes),
+        size=file_size(written.size_bytes),
         shown=f"{written.shown:,}",
         n=f"{written.worth_showing:,}",
     )

@@ -1,5 +1,6 @@
 """What ``evaluate --page`` says and how it names sets."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,17 @@ ROWS = [scored_row(1, "마왕족발", "미왕"), scored_row(2, "마왕족발", "
 
 
 @pytest.fixture(autouse=True)
-def korean() -> None:
+def korean() -> Iterator[None]:
     use_language("ko")
+    yield
+    use_language("en")
 
 
 def test_the_page_is_in_the_language_in_use_and_told_of(tmp_path: Path) -> None:
     sets = {f"{tmp_path}/{name}.jsonl": (Header(reader=name), ROWS) for name in ("base", "tuned")}
     line = evaluate_page.write(tmp_path / "page.html", sets)
-    assert line == f"페이지: {tmp_path}/page.html (0.0 MB, 틀린 간판 1개 중 1개)"
+    size = round((tmp_path / "page.html").stat().st_size / 1000)
+    assert line == f"페이지: {tmp_path}/page.html ({size} kB, 간판 1개 중 1개 표시)"
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert '<html lang="ko">' in page
     assert "<b>base</b>" in page

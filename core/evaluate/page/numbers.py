@@ -15,9 +15,9 @@ def interval(score: Score) -> str:
     return f"[{score.low * 100:.0f}–{score.high * 100:.0f}]"
 
 
-def megabytes(count: int) -> str:
-    """Bytes in millions: ``4.1 MB``."""
-    return f"{count / 1e6:.1f} MB"
+def file_size(count: int) -> str:
+    """Bytes in thousands or millions: ``62 kB``, ``4.1 MB``."""
+    return f"{count / 1e3:.0f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
 
 
 def points(share: float | None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from core.evaluate.page import sections
 from core.evaluate.page.gallery import gallery
 from core.evaluate.page.html import Markup, tag, together
-from core.evaluate.page.numbers import megabytes
+from core.evaluate.page.numbers import file_size
 from core.evaluate.page.sets import Beside, Joined, NamedSet, join
 from core.evaluate.page.words import Language, Words, words_in
 
@@ -58,8 +58,8 @@ def write_page(
         for group, share in zip(groups, shares, strict=True)
     ]
     text = _document(words, language, joined, cards)
-    # The size is told to a tenth of a megabyte, which its own few letters don't change.
-    whole = text.replace(_SIZE, megabytes(len(text.encode())))
+    # It's told in two or three figures, which its own few letters don't change.
+    whole = text.replace(_SIZE, file_size(len(text.encode())))
     beside = path.with_name(path.name + ".new")
     beside.write_text(whole, encoding="utf-8")
     beside.replace(path)
