@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from core.evaluate.compare import SHARES, Difference, Pair
 from core.evaluate.page.charts import Bar, BarGroup, bars, colour, histogram, spread, whisker
-from core.evaluate.page.html import Markup, tag, together
+from core.evaluate.page.html import Markup, tag
 from core.evaluate.page.numbers import interval, p_value, percent, points
 from core.evaluate.page.sets import Joined, NamedSet
 from core.evaluate.page.words import Words
@@ -48,17 +48,13 @@ def beside_section(words: Words, joined: Joined) -> Markup:
         BarGroup(words.measure[name], [_bar(summary, name) for summary in joined.summaries])
         for name in BESIDE
     ]
-    chart = tag("div", key(joined), bars(words.side_by_side, groups), class_="panel")
+    chart = tag("div", key(joined), bars(words.comparison, groups), class_="panel")
     tables = (
         tag("div", _against(words, pair, series + 1), class_="panel")
         for series, pair in enumerate(joined.comparison.pairs)
     )
-    return together(
-        [
-            _section(words.side_by_side, "", tag("div", chart, class_="panels wide")),
-            _section(words.comparison, words.comparison_note, tag("div", *tables, class_="panels")),
-        ]
-    )
+    panels = tag("div", chart, *tables, class_="panels")
+    return _section(words.comparison, words.comparison_note, panels)
 
 
 def spread_section(words: Words, joined: Joined) -> Markup:

@@ -23,7 +23,6 @@ class Words(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     facts: dict[str, str]
     scores: str
     interval: str
-    side_by_side: str
     all_measures: str
     measure: dict[str, str]
     meaning: dict[str, str]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import torch
+from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from core.errors import UsageError
@@ -32,10 +32,7 @@ class TransformersModel:
     def _generate(self, batch: Sequence[Opened]) -> list[Reply]:
         inputs = self._inputs(batch).to(self._model.device)
         # Of the inputs only pixels are fractions, and those have to be in the weights' format.
-        inputs = {
-            name: value.to(self._model.dtype) if torch.is_floating_point(value) else value
-            for name, value in inputs.items()
-        }
+        inputs = {name: self._in_format(value) for name, value in inputs.items()}
         tokens = self._model.generate(**inputs)
         if not self._model.config.is_encoder_decoder:
             tokens = tokens[:, inputs["input_ids"].shape[1] :]
@@ -43,6 +40,10 @@ class TransformersModel:
             tokens = tokens[:, 1:]
         texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
         return with_size(replies_of(tokens, texts, self._generation), inputs.get("pixel_values"))
+
+    def _in_format(self, value: Any) -> Any:
+        fractions = isinstance(value, Tensor) and value.is_floating_point()
+        return value.to(self._model.dtype) if fractions else value
 
     def _inputs(self, batch: Sequence[Opened]) -> Any:
         given = {"padding": True, "return_tensors": "pt"}
