@@ -15,7 +15,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def tag(name: str, *children: str, **attributes: Value) -> Markup:
+def tag(element: str, /, *children: str, **attributes: Value) -> Markup:
     """An element; a child that is plain text is shown as text, whatever is in it.
 
     An attribute is named as in Python, with an underscore for a hyphen and one at the end for a
@@ -26,9 +26,9 @@ def tag(name: str, *children: str, **attributes: Value) -> Markup:
         for key, value in attributes.items()
         if value is not None and value is not False
     )
-    if name in _VOID:
-        return Markup(f"<{name}{given}>")
-    return Markup(f"<{name}{given}>{together(children)}</{name}>")
+    if element in _VOID:
+        return Markup(f"<{element}{given}>")
+    return Markup(f"<{element}{given}>{together(children)}</{element}>")
 
 
 def together(children: Iterable[str]) -> Markup:
