@@ -14,8 +14,8 @@ from core.evaluate.text import SIMILAR, Score
 BINS = 20
 SERIES_COLOURS = 6
 _WIDTH = 540
-_LABELS = 138
-_FIGURES = 172
+_LABELS = 136
+_FIGURES = 148
 _PLOT = _WIDTH - _LABELS - _FIGURES
 _LETTER = 6.6
 _TOP = 24
@@ -114,6 +114,11 @@ def spread(values: Sequence[float]) -> list[int]:
 def colour(series: int) -> str:
     """The class of a series' colour; they begin anew after SERIES_COLOURS."""
     return f"s{series % SERIES_COLOURS}"
+
+
+def swatch(series: int) -> Markup:
+    """A dot in a series' colour."""
+    return tag("i", class_=f"swatch {colour(series)}")
 
 
 def faint(series: int) -> str:

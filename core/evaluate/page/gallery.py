@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from core.evaluate.page.charts import colour
+from core.evaluate.page.charts import swatch
 from core.evaluate.page.html import Markup, tag, together
 from core.evaluate.page.marking import Piece, differing, shortened
 from core.evaluate.page.thumbnails import Thumbnail, thumbnails
@@ -28,10 +28,10 @@ def _card(
     words: Words, names: Sequence[str], of_sets: Sequence[ReadRow], photo: Thumbnail
 ) -> Markup:
     first = of_sets[0]
-    replies = (
-        _reply(words, names[series] if len(names) > 1 else words.reply, series, row)
-        for series, row in enumerate(of_sets)
-    )
+    labels = [words.reply]
+    if len(names) > 1:
+        labels = [together([swatch(series), name]) for series, name in enumerate(names)]
+    replies = (_reply(words, label, row) for label, row in zip(labels, of_sets, strict=True))
     return tag(
         "article",
         _picture(words, first, photo),
@@ -62,9 +62,9 @@ def _truth(of_sets: Sequence[ReadRow]) -> Markup:
     return _marked(differing(of_sets[0].truth, answer)[0])
 
 
-def _reply(words: Words, name: str, series: int, row: ReadRow) -> Markup:
+def _reply(words: Words, name: str, row: ReadRow) -> Markup:
     answer = row.extracted
-    label = tag("dt", tag("i", class_=f"swatch {colour(series)}"), shortened(name))
+    label = tag("dt", name)
     if answer is None:
         why = f"{words.no_reply}: {row.why}" if row.why else words.no_reply
         return together([label, tag("dd", shortened(why), class_="no-reply")])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from core.evaluate.compare import SHARES, Difference, Pair
-from core.evaluate.page.charts import Bar, BarGroup, bars, colour, histogram, spread, whisker
+from core.evaluate.page.charts import Bar, BarGroup, bars, histogram, spread, swatch, whisker
 from core.evaluate.page.html import Markup, tag
 from core.evaluate.page.numbers import interval, p_value, percent, points
 from core.evaluate.page.sets import Joined, NamedSet
@@ -26,11 +26,6 @@ def set_list(words: Words, sets: Sequence[NamedSet]) -> Markup:
         ),
         class_="sets",
     )
-
-
-def swatch(series: int) -> Markup:
-    """A dot in a series' colour."""
-    return tag("i", class_=f"swatch {colour(series)}")
 
 
 def scores_section(words: Words, joined: Joined) -> Markup:
@@ -100,7 +95,7 @@ def measures_section(words: Words, joined: Joined) -> Markup:
         for name in names
     )
     table = tag("table", tag("thead", head), tag("tbody", *rows))
-    return _section(words.all_measures, "", tag("div", table, class_="panel"))
+    return _section(words.all_measures, "", tag("div", table, class_="panel table"))
 
 
 def key(joined: Joined) -> Markup:
@@ -123,7 +118,7 @@ def _read_with(words: Words, each: NamedSet) -> str:
         return ""
     budget = None if header.max_pixels is None else f"{header.max_pixels:,}"
     values = {
-        "reader": header.reader,
+        "reader": header.reader if header.reader != each.name else None,
         "model": header.model,
         "adapter": header.adapter,
         "max_pixels": budget,
