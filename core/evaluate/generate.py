@@ -80,7 +80,9 @@ class SignReader:
         A row or photo that can't be read has no reply, counts as wrong, and says why.
         """
         prompts = list(self._decoders.map(partial(self._prompt, rows), indices))
-        replies = iter(self.write([prompt.sample for prompt in prompts if prompt.sample is not None]))
+        replies = iter(
+            self.write([prompt.sample for prompt in prompts if prompt.sample is not None])
+        )
         return [
             predict(prompt, next(replies) if prompt.sample is not None else None)
             for prompt in prompts

@@ -9,8 +9,8 @@ import msgspec
 from peft import LoraConfig as PeftLoraConfig
 
 from core.config import DeviceConfig, ModelConfig, ValidationConfig
+from core.data.unusable import UnusableError
 from core.errors import UsageError
-from core.event_log import EventReader
 from core.events import ModelOpened, Setup
 from core.hardware.nvml import auto_card
 from core.model.families.family import Family
@@ -21,6 +21,7 @@ from core.model.processing import Processing, load_processing
 from core.profile import Profile, held_to_card, load_profile
 from core.read.budget import DEFAULT_PIXELS, exported_pixels
 from core.read.choice import choose
+from core.read.reader import Photo
 from core.reading import ReadRequest
 from core.run_dir import RunDir
 from core.train.checkpoints.checkpoint import ADAPTER_FOLDER, step_of
@@ -60,6 +61,15 @@ class Recipe:
     at_a_time: int
     max_new_tokens: int
     notes: tuple[str, ...] = ()
+
+    def tokens(self, photo: Photo) -> int:
+        """Image tokens that a photo becomes, 0 for one that can't be read."""
+        if photo.size is None:
+            return 0
+        try:
+            return self.processing.geometry.image_tokens(*photo.size, self.max_pixels)
+        except UnusableError:
+            return 0
 
     def settings(self) -> dict[str, Any]:
         """What else decides the replies, as plain values."""

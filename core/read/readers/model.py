@@ -76,15 +76,6 @@ class ModelReader:
         self._decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="photo")
         self._opened: dict[Photo, Future[Sample | str]] = {}
 
-    def tokens(self, photo: Photo) -> int:
-        """Image tokens that the photo becomes, 0 for one that can't be read."""
-        if photo.size is None:
-            return 0
-        try:
-            return self._geometry.image_tokens(*photo.size, self._max_pixels)
-        except UnusableError:
-            return 0
-
     def look_ahead(self, photos: Sequence[Photo]) -> None:
         """Begins to open what will be read next."""
         for photo in photos:
