@@ -10,19 +10,13 @@ from core.data.audit.report import Finding, FindingKind, Labels, Level
 from core.data.audit.rows import AuditRow
 from core.data.audit.spread import spread
 from core.evaluate.text import normalize
+from core.scripts import scripts_of
 
 LONG = 60
 EXAMPLES = 5
 _PHONE = re.compile(r"(?<!\d)(?:0\d{1,2}[-.) ]{1,2}\d{3,4}[-. ]\d{4}|1[568]\d\d[-. ]\d{4})(?!\d)")
 _INVISIBLE = re.compile(r"[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _BREAK = re.compile(r"[\n\r\t\u2028\u2029]")
-_SCRIPTS = {
-    "hangul": re.compile(r"[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]"),
-    "latin": re.compile(r"[A-Za-z\u00c0-\u024f]"),
-    "digits": re.compile(r"\d"),
-    "han": re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"),
-    "kana": re.compile(r"[\u3040-\u30ff]"),
-}
 _COMMON = frozenset({"hangul", "latin", "digits"})
 
 
@@ -35,11 +29,6 @@ def describe(rows: Sequence[AuditRow]) -> Labels:
         scripts=dict(scripts.most_common()),
         prompts=len({row.prompt for row in rows}),
     )
-
-
-def scripts_of(text: str) -> set[str]:
-    """The scripts that a text is written in."""
-    return {name for name, pattern in _SCRIPTS.items() if pattern.search(text)}
 
 
 def findings(rows: Sequence[AuditRow]) -> list[Finding]:
