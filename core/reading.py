@@ -14,7 +14,6 @@ from core.errors import UsageError
 from core.launch import run_told
 
 READING = (sys.executable, "-P", "-m", "core.read")
-PROMPT = "이 간판 이미지의 텍스트를 읽어주세요."
 Checkpoint = Literal["best", "last"] | int
 
 
@@ -55,7 +54,7 @@ class Photos(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Photos to read, one after another; a name may be no UTF-8, so they are bytes."""
 
     paths: tuple[bytes, ...]
-    prompt: str = PROMPT
+    prompt: str
 
 
 class ReadRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,11 +79,13 @@ class PhotoReply(msgspec.Struct, frozen=True, kw_only=True):
 class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the process tells beside how far it is.
 
-    ``out`` is the file of predictions, ``seconds_left`` an estimate, ``note`` one line that a
-    person should see, ``reply`` the next photo's.
+    ``out`` is the file of predictions; ``opening`` says that photos' headers are being read before
+    anything else; ``seconds_left`` is an estimate, ``note`` one line that a person should see,
+    ``reply`` the next photo's.
     """
 
     out: str | None = None
+    opening: bool = False
     seconds_left: float | None = None
     note: str | None = None
     reply: PhotoReply | None = None

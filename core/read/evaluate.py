@@ -8,13 +8,10 @@ from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
-import msgspec
-
 from core import lock
 from core.data.images import open_file
 from core.data.unusable import UnusableError
 from core.errors import UsageError
-from core.evaluate.measures import measure
 from core.evaluate.predictions import (
     Header,
     PredictionsWriter,
@@ -22,7 +19,7 @@ from core.evaluate.predictions import (
     row_id,
     write_predictions,
 )
-from core.evaluate.text import extract_answer
+from core.evaluate.summary import scored
 from core.read.opening import Described, describe
 from core.read.reader import LooksAhead, Photo, Reader, Reply
 from core.read.rows import Batches, LabelledRow, LabelledRows, batches_of, open_labelled
@@ -49,7 +46,7 @@ def evaluate(request: ReadRequest, work: Evaluation, tell: Tell) -> None:
     data, root, seed = _what_to_read(run, work)
     out = _out(run, request, work, described, data)
     tell(0, 0, Told(out=str(out)))
-    labelled = open_labelled(data, root, lambda done, total: tell(done, total, Told()))
+    labelled = open_labelled(data, root, lambda done, total: tell(done, total, Told(opening=True)))
     for note in (*described.notes, *_unlabelled(data, labelled)):
         tell(0, 0, Told(note=note))
     rows = labelled.chosen(seed, work.count)
@@ -190,24 +187,23 @@ def _hash_of(row: LabelledRow) -> str | None:
 
 def _record(asked: LabelledRow, reply: Reply, image_hash: str | None, ms: float | None) -> ReadRow:
     row, photo = asked.row, asked.photo
-    scores = measure(row.answer, reply.text, metadata=row.metadata, cut=reply.cut)
-    return ReadRow(
-        row=asked.line,
-        id=row_id(image_hash, photo.path, row.prompt, row.answer),
-        image=photo.path,
-        image_hash=image_hash,
-        prompt=row.prompt,
-        truth=row.answer,
-        reply=reply.text,
-        extracted=None if reply.text is None else extract_answer(reply.text),
-        why=reply.why,
-        tokens=reply.tokens,
-        cut=reply.cut,
-        ms=ms,
-        size=photo.size,
-        read_size=reply.read_size,
-        metadata=row.metadata,
-        scores=msgspec.to_builtins(scores),
+    return scored(
+        ReadRow(
+            row=asked.line,
+            id=row_id(image_hash, photo.path, row.prompt, row.answer),
+            image=photo.path,
+            image_hash=image_hash,
+            prompt=row.prompt,
+            truth=row.answer,
+            reply=reply.text,
+            why=reply.why,
+            tokens=reply.tokens,
+            cut=reply.cut,
+            ms=ms,
+            size=photo.size,
+            read_size=reply.read_size,
+            metadata=row.metadata,
+        )
     )
 
 
