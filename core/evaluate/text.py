@@ -100,11 +100,11 @@ def similarity(a: str, b: str) -> float:
     That is 200 M / T, T the characters of both texts and M those of their longest common
     subsequence. difflib's ratio is the same with the M of Ratcliff and Obershelp's greedy search
     (the longest block in both, then the same to its left and to its right), which is never more
-    and now and then less: "가가가나가" and "가나가나가" have 가가나가 in order (M = 4, 80 here), but
-    the block 가나가 leaves nothing to either side (M = 3, 60 there). So where the two disagree
-    about the 80 mark, rapidfuzz is the higher one and syllables are repeated or have moved: 15 of
-    10,000 random names with up to four edits (a test counts them). difflib's ratio also depends on
-    which text comes first.
+    and now and then less: of "가가가나가" and "가나가나가" 가가나가 is in both in order (M = 4, 80
+    here), but the block 가나가 leaves nothing to either side (M = 3, 60 there). So where the two
+    disagree about the 80 mark, rapidfuzz is the higher one, and syllables are repeated or have
+    moved: 15 of 10,000 random names with up to four edits (a test counts them). difflib's ratio
+    also depends on which text comes first.
     """
     # The console reads scores without making any, and this import takes 40 ms.
     from rapidfuzz.fuzz import ratio

@@ -1,0 +1,103 @@
+"""The labelled rows of a JSONL file, whether or not their photos are on this box."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.data.finder import PhotoFinder
+from core.data.lines import numbered_lines
+from core.data.order import validation_order
+from core.data.photos import PhotoBook
+from core.data.schemas import parse_row
+from core.data.unusable import UnusableError
+from core.errors import UsageError
+
+
+class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row: its line from 1, its photo's absolute path and name as written, and what it says.
+
+    ``given_id`` is the "id" that the row or its metadata has, as text. ``size`` is the photo's upright width and height in pixels, None where it can't be opened.
+    """
+
+    line: int
+    image: str
+    name: str
+    prompt: str
+    truth: str
+    given_id: str | None = None
+    metadata: dict[str, Any] | None = None
+    size: tuple[int, int] | None = None
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    """What a row may have beside its messages."""
+
+    id: Any = None
+
+
+_IDENTIFIED = msgspec.json.Decoder(_Identified)
+
+
+def labelled_rows(
+    path: Path,
+    book: PhotoBook,
+    *,
+    root: str | None = None,
+    count: int | None = None,
+    seed: int = 0,
+    tell: Callable[[int, int], None] | None = None,
+) -> list[LabelledRow]:
+    """The rows of a file in its order, or ``count`` of them drawn by the seed.
+
+    They are drawn as a run draws the rows of its baseline. ``tell`` hears of photos looked at and
+    in all. Raises UsageError for a row that can't be used, except for its photo, and for no row.
+    """
+    root = os.path.realpath(root) if root else None
+    finder = PhotoFinder(path.parent, root)
+    rows: list[LabelledRow] = []
+    for number, _offset, line in numbered_lines(path):
+        try:
+            row = parse_row(line)
+            image = finder.find(row.image)
+        except UnusableError as problem:
+            raise UsageError(f"{path} row {number}: {problem}; mend the row") from problem
+        rows.append(
+            LabelledRow(
+                line=number,
+                image=image,
+                name=row.image,
+                prompt=row.prompt,
+                truth=row.answer,
+                given_id=_given_id(line, row.metadata),
+                metadata=row.metadata,
+            )
+        )
+    if not rows:
+        raise UsageError(f"{path}: no rows in it")
+    if count is not None:
+        rows = [rows[place] for place in sorted(validation_order(seed, len(rows))[:count].tolist())]
+    facts = book.facts([row.image for row in rows], "header", tell, root)
+    return [
+        msgspec.structs.replace(row, size=(fact.width, fact.height)) if fact.width else row
+        for row, fact in zip(rows, facts, strict=True)
+    ]
+
+
+def _given_id(line: bytes, metadata: dict[str, Any] | None) -> str | None:
+    for given in (_IDENTIFIED.decode(line).id, (metadata or {}).get("id")):
+        if isinstance(given, str | int):
+            return str(given)
+    return None
+
+
+def photo_hash(path: str) -> str | None:
+    """SHA-256 (hex) of a photo's file; None where it can't be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):
+        return None
