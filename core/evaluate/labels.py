@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
+from core.data.dataset import SetAside
 from core.data.finder import PhotoFinder
+from core.data.images import open_file
 from core.data.lines import numbered_lines
 from core.data.order import validation_order
 from core.data.photos import PhotoBook
@@ -20,7 +22,8 @@ from core.errors import UsageError
 class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row: its line from 1, its photo's absolute path and name as written, and what it says.
 
-    ``given_id`` is the "id" that the row or its metadata has, as text. ``size`` is the photo's upright width and height in pixels, None where it can't be opened.
+    ``given_id`` is the "id" that the row or its metadata has, as text. ``size`` is the photo's
+    upright width and height in pixels; None where it can't be opened, and ``why`` says why then.
     """
 
     line: int
@@ -31,6 +34,7 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     given_id: str | None = None
     metadata: dict[str, Any] | None = None
     size: tuple[int, int] | None = None
+    why: str | None = None
 
 
 class _Identified(msgspec.Struct, frozen=True):
@@ -50,11 +54,13 @@ def labelled_rows(
     count: int | None = None,
     seed: int = 0,
     tell: Callable[[int, int], None] | None = None,
+    aside: list[SetAside] | None = None,
 ) -> list[LabelledRow]:
     """The rows of a file in its order, or ``count`` of them drawn by the seed.
 
     They are drawn as a run draws the rows of its baseline. ``tell`` hears of photos looked at and
-    in all. Raises UsageError for a row that can't be used, except for its photo, and for no row.
+    in all. Raises UsageError for no row, and for one that can't be used (except for its photo)
+    unless there is a list to put such rows ``aside`` in.
     """
     root = os.path.realpath(root) if root else None
     finder = PhotoFinder(path.parent, root)
@@ -64,7 +70,10 @@ def labelled_rows(
             row = parse_row(line)
             image = finder.find(row.image)
         except UnusableError as problem:
-            raise UsageError(f"{path} row {number}: {problem}; mend the row") from problem
+            if aside is None:
+                raise UsageError(f"{path} row {number}: {problem}; mend the row") from problem
+            aside.append(SetAside(number, problem.reason, str(problem)))
+            continue
         rows.append(
             LabelledRow(
                 line=number,
@@ -82,7 +91,9 @@ def labelled_rows(
         rows = [rows[place] for place in sorted(validation_order(seed, len(rows))[:count].tolist())]
     facts = book.facts([row.image for row in rows], "header", tell, root)
     return [
-        msgspec.structs.replace(row, size=(fact.width, fact.height)) if fact.width else row
+        msgspec.structs.replace(row, size=(fact.width, fact.height))
+        if fact.reason is None
+        else msgspec.structs.replace(row, why=fact.sentence)
         for row, fact in zip(rows, facts, strict=True)
     ]
 
@@ -94,10 +105,10 @@ def _given_id(line: bytes, metadata: dict[str, Any] | None) -> str | None:
     return None
 
 
-def photo_hash(path: str) -> str | None:
-    """SHA-256 (hex) of a photo's file; None where it can't be read."""
+def photo_hash(path: str, root: str | None = None) -> str | None:
+    """SHA-256 (hex) of a photo's file; None where it can't be read, or leads out of ``root``."""
     try:
-        with Path(path).open("rb") as file:
+        with open_file(path, root) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):
+    except (UnusableError, OSError):
         return None

@@ -1,17 +1,22 @@
 """Reading the rows of a JSONL into a file of predictions, which a later start goes on with."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
 from core import lock
-from core.data.images import open_file
-from core.data.unusable import UnusableError
+from core.config import BadRows
+from core.data.dataset import SetAside
+from core.data.photos import PhotoBook
+from core.data.survey import PHOTO_CACHE
 from core.errors import UsageError
+from core.evaluate.labels import LabelledRow, labelled_rows, photo_hash
 from core.evaluate.predictions import (
     Header,
     PredictionsWriter,
@@ -22,9 +27,9 @@ from core.evaluate.predictions import (
 from core.evaluate.summary import scored
 from core.read.opening import Described, describe
 from core.read.reader import LooksAhead, Photo, Reader, Reply
-from core.read.rows import Batches, LabelledRow, LabelledRows, batches_of, open_labelled
+from core.read.rows import Batches, batches_of, photo_of
 from core.reading import Evaluation, ReadRequest, Told
-from core.run_dir import RunDir
+from core.run_dir import RunDir, home
 
 Tell = Callable[[int, int, Told], None]
 _HASHERS = 2
@@ -43,14 +48,13 @@ def evaluate(request: ReadRequest, work: Evaluation, tell: Tell) -> None:
     """
     run = RunDir(Path(request.source.run)) if request.source.run is not None else None
     described = describe(request)
-    data, root, seed = _what_to_read(run, work)
-    out = _out(run, request, work, described, data)
+    asked = _what_to_read(run, work)
+    out = _out(run, request, work, described, asked.data)
     tell(0, 0, Told(out=str(out)))
-    labelled = open_labelled(data, root, lambda done, total: tell(done, total, Told(opening=True)))
-    for note in (*described.notes, *_unlabelled(data, labelled)):
+    for note in described.notes:
         tell(0, 0, Told(note=note))
-    rows = labelled.chosen(seed, work.count)
-    header = _header(described, data, labelled.digest, len(rows))
+    rows = _open(asked, work.count, tell)
+    header = _header(described, asked.data, len(rows))
     with lock.hold(out.with_name(f".{out.name}.lock"), partial(_busy, out)):
         batches = batches_of(rows, described.at_a_time, described.tokens)
         left = batches[_batches_done(out, header, batches) :]
@@ -58,22 +62,53 @@ def evaluate(request: ReadRequest, work: Evaluation, tell: Tell) -> None:
         if not left:
             return
         with described.open() as reader, PredictionsWriter(out, header) as writer:
-            for read in _read(reader, left):
+            for read in _read(reader, left, asked.root):
                 writer.append(read)
                 progress.add(len(read))
 
 
-def _what_to_read(run: RunDir | None, work: Evaluation) -> tuple[Path, str | None, int]:
-    """The rows, the folder that no photo may lead out of, and the seed."""
+@dataclass(frozen=True)
+class _Asked:
+    """The file of rows, the real path that no photo may lead out of, and what draws rows."""
+
+    data: Path
+    root: str | None
+    seed: int
+    bad_rows: BadRows
+
+
+def _what_to_read(run: RunDir | None, work: Evaluation) -> _Asked:
+    root = os.path.realpath(work.root) if work.root is not None else None
     if run is None:
         if work.data is None:
             raise UsageError("which rows to read isn't said; give a JSONL of Qwen2-VL chats")
-        return Path(work.data), work.root, work.seed or 0
+        return _Asked(Path(work.data), root, work.seed or 0, "refuse")
     config = run.config()
     seed = config.train.seed if work.seed is None else work.seed
     if work.data is not None:
-        return Path(work.data), work.root, seed
-    return Path(config.data.validation), work.root or config.data.root, seed
+        return _Asked(Path(work.data), root, seed, config.data.bad_rows)
+    if root is None and config.data.root is not None:
+        root = os.path.realpath(config.data.root)
+    return _Asked(Path(config.data.validation), root, seed, config.data.bad_rows)
+
+
+def _open(asked: _Asked, count: int | None, tell: Tell) -> list[LabelledRow]:
+    """The rows; of those that a run sets aside as it trains only their number is told."""
+    aside: list[SetAside] | None = [] if asked.bad_rows == "set-aside" else None
+    rows = labelled_rows(
+        asked.data,
+        PhotoBook(home() / "cache" / PHOTO_CACHE),
+        root=asked.root,
+        count=count,
+        seed=asked.seed,
+        tell=lambda done, total: tell(done, total, Told(opening=True)),
+        aside=aside,
+    )
+    if aside:
+        said = f"{asked.data}: {len(aside):,} rows have no label to score against and are left out"
+        first = f"the first is line {aside[0].line}: {aside[0].sentence}"
+        tell(0, 0, Told(note=f"{said}; {first}"))
+    return rows
 
 
 def _out(
@@ -97,7 +132,9 @@ def _out(
     return Path(work.folder) / f"{name}.jsonl"
 
 
-def _header(described: Described, data: Path, digest: str, rows: int) -> Header:
+def _header(described: Described, data: Path, rows: int) -> Header:
+    with data.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
     return Header(
         reader=described.title,
         model=described.model,
@@ -108,15 +145,6 @@ def _header(described: Described, data: Path, digest: str, rows: int) -> Header:
         settings={**(described.settings or {}), "data_sha256": digest},
         versions=described.versions or {},
     )
-
-
-def _unlabelled(data: Path, labelled: LabelledRows) -> Iterator[str]:
-    if labelled.unlabelled:
-        first = labelled.unlabelled[0]
-        yield (
-            f"{data}: {len(labelled.unlabelled):,} rows have no label to score against and are "
-            f"left out; the first is line {first.line}: {first.sentence}"
-        )
 
 
 def _busy(out: Path, pid: int) -> str:
@@ -152,17 +180,17 @@ def _batches_done(out: Path, header: Header, batches: Batches) -> int:
     return whole
 
 
-def _read(reader: Reader, batches: Batches) -> Iterator[list[ReadRow]]:
+def _read(reader: Reader, batches: Batches, root: str | None) -> Iterator[list[ReadRow]]:
     """Reads batch by batch, while the next one's photos are opened."""
     with ThreadPoolExecutor(_HASHERS, thread_name_prefix="hash") as hashers:
         for place, batch in enumerate(batches):
             started = time.perf_counter()
-            photos = [row.photo for row in batch if row.why is None]
-            hashes = hashers.map(_hash_of, batch)
+            photos = [photo_of(row, root) for row in batch if row.why is None]
+            hashes = hashers.map(partial(photo_hash, root=root), [row.image for row in batch])
             if isinstance(reader, LooksAhead):
                 reader.look_ahead(photos)
                 following = batches[place + 1] if place + 1 < len(batches) else []
-                reader.look_ahead([row.photo for row in following if row.why is None])
+                reader.look_ahead([photo_of(row, root) for row in following if row.why is None])
             replies = iter(reader.read(photos) if photos else [])
             answers = [
                 next(replies) if row.why is None else Reply(None, why=row.why) for row in batch
@@ -174,33 +202,21 @@ def _read(reader: Reader, batches: Batches) -> Iterator[list[ReadRow]]:
             ]
 
 
-def _hash_of(row: LabelledRow) -> str | None:
-    """SHA-256 (hex) of a photo's file; one that may not be opened isn't."""
-    if row.why is not None:
-        return None
-    try:
-        with open_file(row.photo.path, row.photo.root) as file:
-            return file_digest(file, "sha256").hexdigest()
-    except (UnusableError, OSError):
-        return None
-
-
-def _record(asked: LabelledRow, reply: Reply, image_hash: str | None, ms: float | None) -> ReadRow:
-    row, photo = asked.row, asked.photo
+def _record(row: LabelledRow, reply: Reply, image_hash: str | None, ms: float | None) -> ReadRow:
     return scored(
         ReadRow(
-            row=asked.line,
-            id=row_id(image_hash, photo.path, row.prompt, row.answer),
-            image=photo.path,
+            row=row.line,
+            id=row_id(image_hash, row.image, row.prompt, row.truth),
+            image=row.image,
             image_hash=image_hash,
             prompt=row.prompt,
-            truth=row.answer,
+            truth=row.truth,
             reply=reply.text,
             why=reply.why,
             tokens=reply.tokens,
             cut=reply.cut,
             ms=ms,
-            size=photo.size,
+            size=row.size,
             read_size=reply.read_size,
             metadata=row.metadata,
         )
@@ -234,4 +250,4 @@ class _Progress:
 
 
 def _cost(row: LabelledRow, tokens: Callable[[Photo], int]) -> int:
-    return tokens(row.photo) + _REPLY_TOKENS if row.why is None else 0
+    return tokens(photo_of(row, None)) + _REPLY_TOKENS if row.why is None else 0
