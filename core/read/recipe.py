@@ -12,13 +12,14 @@ from core.config import DeviceConfig, ModelConfig, ValidationConfig
 from core.data.unusable import UnusableError
 from core.errors import UsageError
 from core.events import ModelOpened, Setup
+from core.hardware.host import memory_bytes
 from core.hardware.nvml import auto_card
 from core.model.families.family import Family
 from core.model.identity import model_identity
 from core.model.load import open_config, pin
 from core.model.lora import WEIGHTS_FILE, open_adapter
 from core.model.processing import Processing, load_processing
-from core.profile import Profile, held_to_card, load_profile
+from core.profile import GIB, Profile, held_to_card, load_profile
 from core.read.budget import DEFAULT_PIXELS, exported_pixels
 from core.read.choice import choose
 from core.read.reader import Photo
@@ -186,13 +187,20 @@ def _elsewhere(
         family=family,
         processing=load_processing(pinned, family),
         precision=Precision(profile.dtypes[0], profile.dtypes[0]),
-        device=DeviceConfig(),
+        device=_whole_box(profile),
         profile=profile,
         adapter=adapter,
         max_pixels=request.max_pixels or budget or DEFAULT_PIXELS,
         at_a_time=request.batch or AT_A_TIME,
         max_new_tokens=ValidationConfig().max_new_tokens,
     )
+
+
+def _whole_box(profile: Profile) -> DeviceConfig:
+    """A card as it is, or all of a box's memory: the CPU's profile is made for small demos."""
+    if profile.device == "cpu":
+        return DeviceConfig(capacity_gib=memory_bytes() / GIB)
+    return DeviceConfig()
 
 
 def _pinned(model: ModelConfig) -> tuple[ModelConfig, Family]:
