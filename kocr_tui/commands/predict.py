@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import csv
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,11 +16,11 @@ from core.visible_text import visible
 from kocr_tui.options.reading_source import adapter_source, model_source, run_source
 from kocr_tui.plain import report
 from kocr_tui.plain.reading_progress import ReadingLine
+from kocr_tui.plain.spreadsheet import table
 from kocr_tui.strings import say
 
 Show = Callable[[str, PhotoReply], None]
 _COLUMNS = ("image", "text", "reply", "why")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,17 +76,10 @@ def _shown(options: argparse.Namespace) -> Iterator[Show]:
     if options.csv is None:
         yield _print_json if options.json else _print
         return
-    # Excel takes UTF-8 for something else unless the file begins with a byte order mark.
-    with Path(options.csv).open("w", encoding="utf-8-sig", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(_COLUMNS)
-
-        def write(path: str, reply: PhotoReply) -> None:
-            cells = (path, _text(reply), reply.reply, reply.why)
-            table.writerow([_cell(cell or "") for cell in cells])
-            file.flush()
-
-        yield write
+    with table(Path(options.csv).expanduser(), _COLUMNS) as write:
+        yield lambda path, reply: write(
+            [cell or "" for cell in (path, _text(reply), reply.reply, reply.why)]
+        )
 
 
 def _print(path: str, reply: PhotoReply) -> None:
@@ -107,9 +99,3 @@ def _print_json(path: str, reply: PhotoReply) -> None:
 def _text(reply: PhotoReply) -> str | None:
     """The name in the reply."""
     return None if reply.reply is None else extract_answer(reply.reply)
-
-
-def _cell(text: str) -> str:
-    """A name that is no UTF-8 gets escapes, and what a spreadsheet would run is kept from it."""
-    written = text.encode("utf-8", "backslashreplace").decode()
-    return f"'{written}" if written.startswith(_FORMULA) else written
