@@ -4,10 +4,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from core.read.reader import Photo, Reader
 from core.reading import ReadRequest
+
+_OTHERS = {"tesseract": "tesseract", "donut": "donut", "transformers": "transformers_model"}
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,15 @@ class Described:
 def describe(request: ReadRequest) -> Described:
     """What the request names to read with.
 
-    Raises UsageError for what isn't there, can't be used or isn't installed.
+    Another reader is a module in core.read.readers whose ``describe(path, request)`` answers;
+    ``path`` is what stands after the colon. Raises UsageError for what isn't there, can't be used
+    or isn't installed.
     """
+    if request.source.reader is not None:
+        kind, _colon, path = request.source.reader.partition(":")
+        module = import_module(f"core.read.readers.{_OTHERS[kind]}")
+        other: Described = module.describe(path, request)
+        return other
     from core.read.readers.model import open_model_reader
     from core.read.recipe import recipe_of
 
