@@ -22,10 +22,10 @@ def accepted_forms(truth: str, metadata: Mapping[str, object] | None = None) -> 
     """
     label = nfc(truth).strip()
     korean, english = _of_metadata(metadata) or _of_label(label)
-    forms = [label, korean, english]
+    forms = [label, *filter(None, (korean, english))]
     if korean and english:
         forms += [f"{korean} {english}", f"{english} {korean}"]
-    return tuple(dict.fromkeys(form for form in forms if form))
+    return tuple(dict.fromkeys(forms))
 
 
 def is_accepted(forms: tuple[str, ...], answer: str) -> bool:

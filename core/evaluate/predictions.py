@@ -121,29 +121,22 @@ def _decode(line: bytes) -> ReadRow | Header | None:
 class PredictionsWriter:
     """Appends rows to a file of predictions, which it makes or goes on with.
 
-    ``done`` are the rows that were in the file. Raises UsageError for a file with another header,
-    and OSError where it can't be written.
+    ``done`` are the rows that were in the file. Raises UsageError for a file with another header
+    or of another kind, and OSError where it can't be written.
     """
 
     def __init__(self, path: Path, header: Header) -> None:
-        self.done: tuple[ReadRow, ...] = ()
-        kept = read_predictions(path) if path.exists() and path.stat().st_size else None
-        if kept is not None:
-            self.done = kept.rows
-            if kept.header is not None or kept.rows:
-                _refuse_other(path, kept.header, header)
-        self._file: BinaryIO = path.open("ab")
+        kept = _kept(path, header)
+        self.done = kept.rows if kept is not None else ()
         if kept is not None:
             _end_last_line(path)
+        self._file: BinaryIO = path.open("ab")
         if kept is None or kept.header is None:
-            self._write([header])
+            self.append([header])
 
-    def append(self, rows: Iterable[ReadRow]) -> None:
+    def append(self, rows: Iterable[msgspec.Struct]) -> None:
         """Writes rows, all of them before it returns; a power cut may still take them."""
-        self._write(rows)
-
-    def _write(self, values: Iterable[msgspec.Struct]) -> None:
-        self._file.write(b"".join(_ENCODER.encode(value) + b"\n" for value in values))
+        self._file.write(b"".join(_ENCODER.encode(row) + b"\n" for row in rows))
         self._file.flush()
 
     def close(self) -> None:
@@ -160,24 +153,34 @@ class PredictionsWriter:
 
 
 def write_predictions(path: Path, header: Header, rows: Sequence[ReadRow]) -> None:
-    """Writes a whole file at once, beside its place and then renamed over what is there."""
+    """Writes a whole file beside its place, then renames it over an earlier one.
+
+    Raises UsageError where there is a file with another header or of another kind.
+    """
+    _kept(path, header)
     beside = path.with_name(path.name + ".new")
-    lines = [_ENCODER.encode(value) + b"\n" for value in (header, *rows)]
-    beside.write_bytes(b"".join(lines))
+    beside.write_bytes(b"".join(_ENCODER.encode(value) + b"\n" for value in (header, *rows)))
     beside.replace(path)
 
 
-def _refuse_other(path: Path, kept: Header | None, header: Header) -> None:
-    if kept is None:
-        raise UsageError(f"{path}: holds rows and no header; give another --out")
-    if kept == header:
-        return
-    before, now = msgspec.to_builtins(kept), msgspec.to_builtins(header)
-    name = next(name for name in now if before[name] != now[name])
-    raise UsageError(
-        f"{path}: was begun with {name} {before[name]!r}, not {now[name]!r}; give another --out, "
-        "or delete the file"
-    )
+def _kept(path: Path, header: Header) -> Predictions | None:
+    """What is in the file, None where there is nothing; refuses what isn't this header's."""
+    if not path.exists() or not path.stat().st_size:
+        return None
+    kept = read_predictions(path)
+    if kept.header is None:
+        # Half a header is all that a kill can leave at a file's beginning.
+        if b"\n" in path.read_bytes():
+            raise UsageError(f"{path}: no file of predictions with a header; give another --out")
+        return kept
+    if kept.header != header:
+        before, now = msgspec.to_builtins(kept.header), msgspec.to_builtins(header)
+        name = next(name for name in now if before[name] != now[name])
+        raise UsageError(
+            f"{path}: was begun with {name} {before[name]!r}, not {now[name]!r}; give another "
+            "--out, or delete the file"
+        )
+    return kept
 
 
 def _end_last_line(path: Path) -> None:

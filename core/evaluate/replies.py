@@ -46,8 +46,9 @@ _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 def read_replies(path: Path) -> list[GivenReply]:
     """The replies in a JSONL file, one object a line: ``{"image" or "id" or "row", "reply"}``.
 
-    An id is the "id" of a row or of its metadata, or what `row_id` makes of it. The header of our own files is passed over. Raises UsageError that names the file and the line
-    for anything else, and for a file that can't be read or has no reply.
+    An id is the "id" of a row or of its metadata, or what `row_id` makes of it. The header of our
+    own files is passed over. Raises UsageError that names the file and the line for anything else,
+    and for a file that can't be read or has no reply.
     """
     found: list[GivenReply] = []
     for number, _offset, line in numbered_lines(path):

@@ -17,6 +17,7 @@ _PLACES = {
     "convert": "convert.run",
     "check": "check.run",
     "cache": "cache.run",
+    "evaluate": "evaluate.run",
     "runs": "runs.run",
     "status": "status.run",
     "stop": "stop.stop",
