@@ -5,22 +5,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import cached_file
+
 # The upper bound of Qwen2-VL's own examples: 1,280 image tokens of 28 x 28 pixels.
 DEFAULT_PIXELS = 1280 * 28 * 28
-FILE = "preprocessor_config.json"
-# What an export of ours puts into that file beside the model's own keys.
-MARK = "kocr_tui"
+# What the published models are bounded by, which is no budget: it lets 12-megapixel photos through.
+_PUBLISHED = 12_845_056
 
 
-def exported_pixels(folder: Path) -> int | None:
-    """The budget (pixels an image) that an export wrote into a folder, None where it wasn't ours.
+def own_budget(path: str, revision: str | None = None) -> int | None:
+    """The most pixels that a model or adapter, a folder or hub id, wants of a photo.
 
-    The published models' own files allow a whole 12-megapixel photo, which is no budget.
+    Exports write the budget they were trained at into preprocessor_config.json. None where that is
+    missing or unreadable, and where it bounds no more than the published models' does.
     """
     found: Any = None
     with contextlib.suppress(OSError, ValueError, RecursionError):
-        found = json.loads((folder / FILE).read_bytes())
-    if not isinstance(found, dict) or not isinstance(mark := found.get(MARK), dict):
-        return None
-    pixels = mark.get("max_pixels")
-    return pixels if isinstance(pixels, int) and pixels > 0 else None
+        file = cached_file(path, "preprocessor_config.json", revision=revision)
+        found = json.loads(Path(file).read_bytes())
+    size = found.get("size") if isinstance(found, dict) else None
+    most = size.get("longest_edge") if isinstance(size, dict) else None
+    return most if isinstance(most, int) and 0 < most < _PUBLISHED else None

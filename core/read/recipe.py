@@ -9,6 +9,7 @@ import msgspec
 from peft import LoraConfig as PeftLoraConfig
 
 from core.config import DeviceConfig, ModelConfig, ValidationConfig
+from core.contract import read_contract
 from core.data.unusable import UnusableError
 from core.errors import UsageError
 from core.events import ModelOpened, Setup
@@ -20,7 +21,7 @@ from core.model.load import open_config, pin
 from core.model.lora import WEIGHTS_FILE, open_adapter
 from core.model.processing import Processing, load_processing
 from core.profile import GIB, Profile, held_to_card, load_profile
-from core.read.budget import DEFAULT_PIXELS, exported_pixels
+from core.read.budget import DEFAULT_PIXELS, own_budget
 from core.read.choice import choose
 from core.read.reader import Photo
 from core.reading import ReadRequest
@@ -131,6 +132,8 @@ def _of_run(run: RunDir, request: ReadRequest) -> Recipe:
         title, name = f"{run.id} step {step}", f"step-{step}"
         adapter = Adapter(folder, title, open_adapter(folder))
     model, family = _pinned(_first_revision(run, config.model))
+    if adapter is not None:
+        _refuse_another_base(run, model)
     return Recipe(
         title=title,
         name=name,
@@ -179,7 +182,7 @@ def _elsewhere(
     """What no run is known of: this box's card, its first number format, the folder's budget."""
     profile = load_profile("auto")
     pinned, family = _pinned(model)
-    budget = exported_pixels(folder or Path(model.path).expanduser())
+    budget = own_budget(str(folder)) if folder is not None else None
     return Recipe(
         title=title,
         name=name,
@@ -190,7 +193,10 @@ def _elsewhere(
         device=_whole_box(profile),
         profile=profile,
         adapter=adapter,
-        max_pixels=request.max_pixels or budget or DEFAULT_PIXELS,
+        max_pixels=request.max_pixels
+        or budget
+        or own_budget(pinned.path, pinned.revision)
+        or DEFAULT_PIXELS,
         at_a_time=request.batch or AT_A_TIME,
         max_new_tokens=ValidationConfig().max_new_tokens,
     )
@@ -215,6 +221,20 @@ def _first_revision(run: RunDir, model: ModelConfig) -> ModelConfig:
     if first is None or first.revision is None or first.path != model.path:
         return model
     return msgspec.structs.replace(model, revision=first.revision)
+
+
+def _refuse_another_base(run: RunDir, model: ModelConfig) -> None:
+    """An adapter says nothing on weights that it wasn't trained on."""
+    contract = read_contract(run)
+    if contract is None:
+        return
+    before, now = contract.model, model_identity(model, None)
+    same = before.files == now.files if now.files else before.commit == now.commit
+    if not same:
+        raise UsageError(
+            f"{model.path}: not the base that {run.id} was trained on ({before.path}"
+            f"{f'@{before.commit}' if before.commit else ''}); put that back"
+        )
 
 
 def _setup_of(run: RunDir) -> Setup | None:

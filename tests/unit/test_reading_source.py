@@ -114,19 +114,36 @@ def test_an_adapter_elsewhere_reads_the_same(trained: TrainedRun, tmp_path: Path
     # The run's replies end after eight tokens, these after sixty-four.
     for row, reply in trained.adapted.items():
         assert (found[row] or "").startswith((reply or "").rstrip("\ufffd"))
-    assert recipe_of(request(source)).max_pixels == DEFAULT_PIXELS
 
 
-def test_a_budget_that_was_exported_is_taken(
-    trained: TrainedRun, tiny_model_folder: Path, tmp_path: Path
-) -> None:
-    folder = Path(shutil.copytree(tiny_model_folder, tmp_path / "merged"))
-    assert recipe_of(request(named(str(folder), trained))).max_pixels == DEFAULT_PIXELS
+def bounded(folder: Path, most: object) -> None:
+    """Writes what a processor may take of a photo, as exports do."""
     file = folder / "preprocessor_config.json"
-    own = json.loads(file.read_text())
-    file.write_text(json.dumps(own | {"kocr_tui": {"max_pixels": 200_704}}))
-    assert recipe_of(request(named(str(folder), trained))).max_pixels == 200_704
-    assert recipe_of(request(named(str(folder), trained), max_pixels=784)).max_pixels == 784
+    own = json.loads(file.read_text()) if file.exists() else {}
+    own["size"] = {"shortest_edge": 3136, "longest_edge": most}
+    file.write_text(json.dumps(own))
+
+
+@pytest.mark.parametrize(
+    ("most", "budget"),
+    [(200_704, 200_704), (12_845_056, DEFAULT_PIXELS), ("no number", DEFAULT_PIXELS)],
+)
+def test_a_folders_own_budget_is_taken_unless_it_is_none(
+    trained: TrainedRun, tiny_model_folder: Path, tmp_path: Path, most: object, budget: int
+) -> None:
+    folder = Path(shutil.copytree(trained.adapter(BEST), tmp_path / "adapter"))
+    own = json.loads((folder / "adapter_config.json").read_text())
+    base = Path(shutil.copytree(tiny_model_folder, tmp_path / "base"))
+    bounded(base, 12_845_056)
+    own["base_model_name_or_path"] = str(base)
+    (folder / "adapter_config.json").write_text(json.dumps(own))
+    bounded(folder, most)
+    source = named(str(folder), trained)
+    assert recipe_of(request(source)).max_pixels == budget
+    assert recipe_of(request(source, max_pixels=784)).max_pixels == 784
+    if isinstance(most, int):
+        bounded(base, most)
+        assert recipe_of(request(named(str(base), trained))).max_pixels == budget
 
 
 def test_an_adapter_within_a_run_is_its_checkpoint(trained: TrainedRun) -> None:
