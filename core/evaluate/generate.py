@@ -142,15 +142,20 @@ class SignReader:
                 )
         finally:
             self._model.train(was_training)
-        written = tokens[:, batch["input_ids"].shape[1] :].tolist()
+        written = [
+            self._until_end(ids) for ids in tokens[:, batch["input_ids"].shape[1] :].tolist()
+        ]
         texts = self._processing.decode(written)
-        return [self._written(text, ids) for text, ids in zip(texts, written, strict=True)]
+        return [
+            Written(text, tuple(ids), cut=ids[-1] not in self._ends)
+            for text, ids in zip(texts, written, strict=True)
+        ]
 
-    def _written(self, text: str, ids: list[int]) -> Written:
+    def _until_end(self, ids: list[int]) -> list[int]:
         """Without what pads a reply that ended before others of its batch."""
         ends = (place for place, token in enumerate(ids) if token in self._ends)
         last = next(ends, None)
-        return Written(text, tuple(ids if last is None else ids[: last + 1]), cut=last is None)
+        return ids if last is None else ids[: last + 1]
 
 
 def predict(prompt: _Prompt, reply: Written | OutOfMemory | None) -> Prediction:

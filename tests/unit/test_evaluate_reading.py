@@ -50,19 +50,39 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
+def read_into(
+    out: Path,
+    model: Path,
+    data: Path,
+    batch: int = 3,
+    hear: Hear = lambda *_told: None,
+    **asked: Any,
+) -> Path:
+    work = Evaluation(data=str(data), out=str(out), **asked)
+    source = Source(model=str(model))
+    evaluate(ReadRequest(source=source, work=work, max_pixels=BUDGET, batch=batch), work, hear)
+    return out
+
+
 @pytest.fixture
 def read(tiny_model_folder: Path, data: Path, tmp_path: Path) -> Callable[..., Path]:
     """Reads the rows into a file and returns it."""
 
-    def start(
-        name: str = "out.jsonl", batch: int = 3, hear: Hear = lambda *_told: None, **asked: Any
-    ) -> Path:
-        work = Evaluation(data=str(data), out=str(tmp_path / name), **asked)
-        source = Source(model=str(tiny_model_folder))
-        evaluate(ReadRequest(source=source, work=work, max_pixels=BUDGET, batch=batch), work, hear)
-        return tmp_path / name
+    def start(name: str = "out.jsonl", **asked: Any) -> Path:
+        return read_into(tmp_path / name, tiny_model_folder, data, **asked)
 
     return start
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    tiny_model_folder: Path, data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, Any]]:
+    """What a file holds that was read in one go, times left out."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("KOCR_HOME", str(folder))
+        return without_times(read_into(folder / "out.jsonl", tiny_model_folder, data))
 
 
 def without_times(file: Path) -> list[dict[str, Any]]:
@@ -105,31 +125,37 @@ def test_every_row_is_read_and_scored(read: Callable[..., Path], data: Path) -> 
     assert told[-1][2].seconds_left == 0.0
 
 
-def test_photos_side_by_side_change_no_reply(read: Callable[..., Path]) -> None:
-    together, alone = (
-        {row.row: (row.reply, row.tokens) for row in read_predictions(read(name, batch)).rows}
-        for name, batch in (("together.jsonl", 5), ("alone.jsonl", 1))
-    )
-    assert together == alone
-    assert any(reply for reply, _tokens in together.values())
-
-
-@pytest.mark.parametrize("rows", [0, 3, 6, 9])
-@pytest.mark.parametrize("left", ["whole", "half a line", "a row too few"])
-def test_a_file_that_was_interrupted_ends_like_any_other(
-    read: Callable[..., Path], rows: int, left: str
+def test_photos_side_by_side_change_no_reply(
+    read: Callable[..., Path], undisturbed: list[dict[str, Any]]
 ) -> None:
-    expected = without_times(read("whole.jsonl"))
+    alone = {row.row: (row.reply, row.tokens) for row in read_predictions(read(batch=1)).rows}
+    assert any(reply for reply, _tokens in alone.values())
+    for row in undisturbed[1:]:
+        assert alone[row["row"]] == (row["reply"], row["tokens"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "left"),
+    [(0, "whole"), (3, "half a line"), (6, "a row too few"), (9, "whole"), (9, "half a line")],
+)
+def test_a_file_that_was_interrupted_ends_like_any_other(
+    read: Callable[..., Path],
+    tmp_path: Path,
+    undisturbed: list[dict[str, Any]],
+    rows: int,
+    left: str,
+) -> None:
     with pytest.raises(StopHereError):
         read(hear=stopping_after(rows))
-    out = Path(os.environ["KOCR_HOME"]).parent / "out.jsonl"
-    if out.exists() and left != "whole":
+    out = tmp_path / "out.jsonl"
+    assert out.exists() == (rows > 0)
+    if left != "whole":
         content = out.read_bytes()
-        kept = content[:-1].rfind(b"\n") + 1 if rows else 0
+        kept = content[:-1].rfind(b"\n") + 1
         out.write_bytes(content[: kept + (20 if left == "half a line" else 0)])
-    assert without_times(read()) == expected
+    assert without_times(read()) == undisturbed
     again: list[Told] = []
-    assert without_times(read(hear=lambda *heard: again.append(heard[2]))) == expected
+    assert without_times(read(hear=lambda *heard: again.append(heard[2]))) == undisturbed
     assert all(told.seconds_left is None for told in again), "nothing was left to read"
 
 
@@ -178,10 +204,12 @@ def held(tmp_path: Path) -> Iterator[int]:
         other.communicate(b"\n")
 
 
-def test_a_file_that_another_writes_is_refused(read: Callable[..., Path], held: int) -> None:
+def test_a_file_that_another_writes_is_refused(
+    read: Callable[..., Path], tmp_path: Path, held: int
+) -> None:
     with pytest.raises(UsageError, match=f"out.jsonl: busy: process {held} writes"):
         read()
-    assert not (Path(os.environ["KOCR_HOME"]).parent / "out.jsonl").exists()
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def photos(folder: Path) -> list[Path]:

@@ -204,7 +204,7 @@ def test_an_adapter_of_another_base_is_told(
         (".", {}, "no run, adapter or model: it has none of adapter_config.json"),
         ("org/model", {"which": "last"}, "only a run has checkpoints"),
         ("org/model", {"base": True}, "a base model already"),
-        ("./model", {}, "./model: no such run"),
+        ("./model", {}, "./model: no such folder"),
     ],
 )
 def test_what_can_not_read_is_told(
