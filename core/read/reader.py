@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 Size = tuple[int, int]
 
@@ -47,3 +47,11 @@ class Reader(Protocol):
 
         A photo that can't be read has a reply that says why, never an exception.
         """
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """A reader that can open photos while it still reads others."""
+
+    def look_ahead(self, photos: Sequence[Photo]) -> None:
+        """Begins to open what will be read next."""
