@@ -55,3 +55,8 @@ class LooksAhead(Protocol):
 
     def look_ahead(self, photos: Sequence[Photo]) -> None:
         """Begins to open what will be read next."""
+
+
+def pixels_of(photo: Photo) -> int:
+    """How long a photo is to a reader of which no more is known; 0 where its size isn't."""
+    return 0 if photo.size is None else photo.size[0] * photo.size[1]

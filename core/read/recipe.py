@@ -190,7 +190,7 @@ def _elsewhere(
         family=family,
         processing=load_processing(pinned, family),
         precision=Precision(profile.dtypes[0], profile.dtypes[0]),
-        device=_whole_box(profile),
+        device=whole_box(profile),
         profile=profile,
         adapter=adapter,
         max_pixels=request.max_pixels
@@ -202,7 +202,7 @@ def _elsewhere(
     )
 
 
-def _whole_box(profile: Profile) -> DeviceConfig:
+def whole_box(profile: Profile) -> DeviceConfig:
     """A card as it is, or all of a box's memory: the CPU's profile is made for small demos."""
     if profile.device == "cpu":
         return DeviceConfig(capacity_gib=memory_bytes() / GIB)

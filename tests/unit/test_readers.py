@@ -3,23 +3,31 @@
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tiny_readers import TASK, make_donut, make_llava
 
+from core.config import ValidationConfig
 from core.demo.scenes import TextLine, photo_sign
-from core.demo.signboards import PROMPT
+from core.demo.signboards import PROMPT, write_dataset
 from core.errors import UsageError
+from core.evaluate.predictions import read_predictions
+from core.evaluate.summary import measures_of
+from core.hardware.device import CpuDevice
+from core.read.evaluate import evaluate
+from core.read.opening import Described, describe
 from core.read.reader import Photo, Reply
-from core.read.readers import open_reader
 from core.read.readers.generating import Opened, read_opened
 from core.read.readers.tesseract import Tesseract, largest_first, words_of
+from core.reading import Evaluation, Photos, ReadRequest, Source
 
+MOST_TOKENS = ValidationConfig().max_new_tokens
 HAS_TESSERACT = shutil.which("tesseract") is not None
 needs_tesseract = pytest.mark.skipif(not HAS_TESSERACT, reason="tesseract is not installed")
 
@@ -57,32 +65,61 @@ def refused(replies: list[Reply]) -> None:
     assert whys[1] == "no such file"
 
 
-@pytest.mark.parametrize("kind", ["donut", "transformers"])
+def described(spec: str, batch: int | None = 4) -> Described:
+    request = ReadRequest(
+        source=Source(reader=spec), work=Photos(paths=(), prompt=PROMPT), batch=batch
+    )
+    return describe(request)
+
+
+@pytest.fixture
+def checkpoints(donut: Path, llava: Path) -> dict[str, Path]:
+    return {"donut": donut, "transformers": llava}
+
+
+@pytest.mark.parametrize(("kind", "read_size"), [("donut", (96, 64)), ("transformers", (32, 32))])
 def test_a_checkpoint_reads_what_can_be_opened(
-    kind: str, photos: list[Photo], request: pytest.FixtureRequest
+    kind: str, read_size: tuple[int, int], photos: list[Photo], checkpoints: dict[str, Path]
 ) -> None:
-    folder = request.getfixturevalue("donut" if kind == "donut" else "llava")
-    reader = open_reader(f"{kind}:{folder}", max_new_tokens=6, at_a_time=4)
-    assert (reader.title, reader.at_a_time) == (str(folder), 4)
-    replies = reader.read(photos)
+    found = described(f"{kind}:{checkpoints[kind]}")
+    assert (found.title, found.at_a_time) == (str(checkpoints[kind]), 4)
+    with found.open() as reader:
+        replies = reader.read(photos)
+        alone = [reader.read([photo])[0] for photo in photos[:2]]
     refused(replies[2:])
+    assert alone == replies[:2]
     for reply in replies[:2]:
         assert reply.why is None
         assert reply.text is not None
+        assert reply.read_size == read_size
         assert reply.tokens is not None
-        assert 1 <= reply.tokens <= 6
-        assert reply.cut == (reply.tokens == 6)
-    assert [reply.read_size for reply in replies[:2]] == [
-        (96, 64) if kind == "donut" else (32, 32)
-    ] * 2
-    alone = [reader.read([photo])[0] for photo in photos[:2]]
-    assert alone == replies[:2]
+        assert 1 <= reply.tokens <= MOST_TOKENS
+        assert reply.cut == (reply.tokens == MOST_TOKENS)
 
 
 def test_prompts_of_other_lengths_change_no_reply(llava: Path, photos: list[Photo]) -> None:
-    reader = open_reader(f"transformers:{llava}", max_new_tokens=6, at_a_time=2)
     longer = Photo(photos[0].path, PROMPT * 3, None, None)
-    assert reader.read([photos[0], longer]) == [*reader.read([photos[0]]), *reader.read([longer])]
+    with described(f"transformers:{llava}").open() as reader:
+        together = reader.read([photos[0], longer])
+        assert together == [*reader.read([photos[0]]), *reader.read([longer])]
+
+
+def test_rows_read_by_another_model_are_scored_like_ours(
+    donut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KOCR_HOME", str(tmp_path / "home"))
+    data = write_dataset(tmp_path, train=1, validation=3, seed=2).validation
+    out = tmp_path / "out.jsonl"
+    work = Evaluation(data=str(data), out=str(out))
+    request = ReadRequest(source=Source(reader=f"donut:{donut}"), work=work, batch=2)
+    evaluate(request, work, lambda *_told: None)
+    found = read_predictions(out)
+    assert found.header is not None
+    assert found.header.reader == found.header.model == str(donut)
+    assert found.header.settings["batch"] == 2
+    assert [row.why for row in found.rows] == [None] * 3
+    assert all(measures_of(row).missing is False for row in found.rows)
+    assert sorted(row.row for row in found.rows) == [1, 2, 3]
 
 
 def test_donut_begins_with_the_task_that_it_was_tuned_for(donut: Path) -> None:
@@ -104,7 +141,7 @@ def test_donut_begins_with_the_task_that_it_was_tuned_for(donut: Path) -> None:
 def test_a_batch_that_does_not_fit_is_read_in_halves(photos: list[Photo]) -> None:
     sizes = []
 
-    def generate(batch: list[Opened]) -> list[Reply]:
+    def generate(batch: Sequence[Opened]) -> list[Reply]:
         sizes.append(len(batch))
         if len(batch) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -112,7 +149,7 @@ def test_a_batch_that_does_not_fit_is_read_in_halves(photos: list[Photo]) -> Non
             raise ValueError("height must be larger than factor")
         return [Reply("마왕족발")]
 
-    replies = read_opened(photos, generate)  # type: ignore[arg-type]
+    replies = read_opened(photos, generate, CpuDevice(2**30, 2**30))
     assert sizes == [2, 1, 1]
     assert [reply.text for reply in replies] == ["마왕족발", None, None, None]
     assert replies[1].why == "the model can't read it: height must be larger than factor"
@@ -123,31 +160,37 @@ def test_a_model_whose_processor_needs_more_says_what_to_install(
     tiny_model_folder: Path,
 ) -> None:
     with pytest.raises(UsageError, match=r"needs torchvision, .*`pip install torchvision`, in the"):
-        open_reader(f"transformers:{tiny_model_folder}", max_new_tokens=4, at_a_time=1)
+        described(f"transformers:{tiny_model_folder}")
 
 
 @pytest.mark.parametrize("kind", ["donut", "transformers"])
 def test_a_checkpoint_that_is_none_is_refused_in_one_line(kind: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"{tmp_path}: can't be loaded: ") as error:
-        open_reader(f"{kind}:{tmp_path}", max_new_tokens=4, at_a_time=1)
+        described(f"{kind}:{tmp_path}")
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("kind", ["donut", "transformers"])
 def test_pickled_weights_are_not_opened(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+    kind: str, tmp_path: Path, checkpoints: dict[str, Path]
 ) -> None:
     folder = tmp_path / "pickled"
-    shutil.copytree(request.getfixturevalue("donut" if kind == "donut" else "llava"), folder)
+    shutil.copytree(checkpoints[kind], folder)
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(UsageError, match=r"pytorch_model\.bin: pickled weights are not opened"):
-        open_reader(f"{kind}:{folder}", max_new_tokens=4, at_a_time=1)
+        described(f"{kind}:{folder}")
 
 
-@pytest.mark.parametrize("spec", ["", "easyocr", "donut", "donut:", "tesseract:kor", "model:x"])
-def test_other_readers_are_refused(spec: str) -> None:
-    with pytest.raises(UsageError, match="no such reader; take tesseract, donut:PATH or"):
-        open_reader(spec, max_new_tokens=4, at_a_time=1)
+def test_weights_that_are_not_all_there_are_refused(llava: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "partial"
+    shutil.copytree(llava, folder)
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if "vision" in name)
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    found = described(f"transformers:{folder}")
+    with pytest.raises(UsageError, match=r"weights are missing, .* among them"), found.open():
+        pass
 
 
 @pytest.fixture
@@ -162,9 +205,11 @@ def sign(tmp_path: Path) -> Photo:
 
 @needs_tesseract
 def test_tesseract_reads_photos_and_says_why_not(sign: Photo, photos: list[Photo]) -> None:
-    reader = open_reader("tesseract", max_new_tokens=4, at_a_time=1)
-    assert reader.title.startswith("Tesseract ")
-    read, turned, *bad = reader.read([sign, *photos[1:]])
+    found = described("tesseract", batch=None)
+    assert found.title.startswith("Tesseract ")
+    assert found.at_a_time == os.cpu_count()
+    with found.open() as reader:
+        read, turned, *bad = reader.read([sign, *photos[1:]])
     refused(bad)
     assert read.why is turned.why is None
     assert read.read_size == (480, 320)

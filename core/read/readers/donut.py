@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
-from transformers import DonutProcessor, GenerationConfig, VisionEncoderDecoderModel
+from transformers import DonutProcessor, VisionEncoderDecoderModel
 
 from core.errors import UsageError
+from core.hardware.device import Device
+from core.read.opening import Described
 from core.read.reader import Photo, Reply
-from core.read.readers.checkpoints import load, load_weights
+from core.read.readers.checkpoints import Checkpoint, describe_checkpoint, load_weights
 from core.read.readers.generating import Opened, make_greedy, read_opened, replies_of, with_size
+from core.reading import ReadRequest
 
 _TASK = re.compile(r"<s_(.+)>")
 # What the published base model was trained with: the second reads all text of a made-up document.
@@ -21,17 +23,17 @@ class Donut:
     """Reads the text of photos, each field that the model tells apart on a line of its own."""
 
     def __init__(
-        self, title: str, model: Any, processor: Any, generation: GenerationConfig, at_a_time: int
+        self, title: str, model: Any, processor: Any, device: Device, at_a_time: int
     ) -> None:
         self.title = title
         self.at_a_time = at_a_time
         self._model = model
         self._processor = processor
-        self._generation = generation
+        self._device = device
 
     def read(self, photos: Sequence[Photo]) -> list[Reply]:
         """One reply a photo, in their order; prompts are nothing that Donut can be asked."""
-        return read_opened(photos, self._generate)
+        return read_opened(photos, self._generate, self._device)
 
     def _generate(self, batch: Sequence[Opened]) -> list[Reply]:
         images = [opened.image for opened in batch]
@@ -41,7 +43,7 @@ class Donut:
         # The first is the task's, which was given.
         tokens = tokens[:, 1:]
         texts = [self._text(text) for text in self._processor.batch_decode(tokens)]
-        return with_size(replies_of(tokens, texts, self._generation), pixels)
+        return with_size(replies_of(tokens, texts, self._model.generation_config), pixels)
 
     def _text(self, written: str) -> str:
         """The text of all fields, without what only ends or fills a reply."""
@@ -51,15 +53,19 @@ class Donut:
         return "\n".join(_leaves(self._processor.token2json(written)))
 
 
-def open_donut(path: str, max_new_tokens: int, at_a_time: int, device: str) -> Donut:
-    """Loads a folder or hub id; raises UsageError if that can't be done."""
-    processor = load(path, partial(DonutProcessor.from_pretrained, path, trust_remote_code=False))
-    model = load_weights(path, VisionEncoderDecoderModel, device)
-    generation = make_greedy(model, max_new_tokens)
+def describe(path: str, request: ReadRequest) -> Described:
+    """A Donut in a folder or at a hub id; raises UsageError if it can't be had or used."""
+    return describe_checkpoint(path, request, DonutProcessor, _open)
+
+
+def _open(checkpoint: Checkpoint, processor: Any, device: Device) -> Donut:
+    model = load_weights(checkpoint, VisionEncoderDecoderModel, device)
+    generation = make_greedy(model, checkpoint.max_new_tokens)
+    path = checkpoint.model.path
     generation.decoder_start_token_id = task_token_id(
         path, processor.tokenizer, generation.decoder_start_token_id
     )
-    return Donut(path, model, processor, generation, at_a_time)
+    return Donut(path, model, processor, device, checkpoint.at_a_time)
 
 
 def task_token_id(path: str, tokenizer: Any, own: int | None) -> int:

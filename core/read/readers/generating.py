@@ -14,6 +14,7 @@ from transformers import GenerationConfig
 from core.data.images import Size, read_photo
 from core.data.unusable import UnusableError
 from core.errors import first_line
+from core.hardware.device import Device
 from core.hardware.out_of_memory import OutOfMemory, attempt
 from core.read.reader import Photo, Reply
 
@@ -31,7 +32,7 @@ class Opened:
 Generate = Callable[[Sequence[Opened]], list[Reply]]
 
 
-def read_opened(photos: Sequence[Photo], generate: Generate) -> list[Reply]:
+def read_opened(photos: Sequence[Photo], generate: Generate, device: Device) -> list[Reply]:
     """One reply a photo, in their order, of all that can be opened as one batch.
 
     Where memory runs out the batch is read in halves, down to one photo; one that the model can't
@@ -40,7 +41,7 @@ def read_opened(photos: Sequence[Photo], generate: Generate) -> list[Reply]:
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="photo") as pool:
         found = list(pool.map(_open, photos))
     batch = [one for one in found if isinstance(one, Opened)]
-    replies = iter(_in_halves(batch, generate))
+    replies = iter(_in_halves(batch, generate, device))
     return [next(replies) if isinstance(one, Opened) else one for one in found]
 
 
@@ -94,18 +95,21 @@ def _open(photo: Photo) -> Opened | Reply:
         return Reply(None, why=str(problem))
 
 
-def _in_halves(batch: Sequence[Opened], generate: Generate) -> list[Reply]:
+def _in_halves(batch: Sequence[Opened], generate: Generate, device: Device) -> list[Reply]:
     if not batch:
         return []
     replies = attempt(partial(_generate, generate, batch))
     if not isinstance(replies, OutOfMemory | _Refusal):
         return replies
-    if isinstance(replies, OutOfMemory) and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    device.free_cache()
+    device.reset_peak()
     if len(batch) == 1:
         return [Reply(None, why=_words(replies))]
     half = len(batch) // 2
-    return _in_halves(batch[:half], generate) + _in_halves(batch[half:], generate)
+    return [
+        *_in_halves(batch[:half], generate, device),
+        *_in_halves(batch[half:], generate, device),
+    ]
 
 
 @dataclass(frozen=True)

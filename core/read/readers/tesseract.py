@@ -5,6 +5,8 @@ import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import partial
 from typing import NamedTuple
 
 from PIL import Image
@@ -12,7 +14,9 @@ from PIL import Image
 from core.data.images import read_photo
 from core.data.unusable import UnusableError
 from core.errors import UsageError
-from core.read.reader import Photo, Reply
+from core.read.opening import Described
+from core.read.reader import Photo, Reply, pixels_of
+from core.reading import ReadRequest
 
 INSTALL = "apt install tesseract-ocr tesseract-ocr-kor"
 LANGUAGES = ("kor", "eng")
@@ -36,13 +40,15 @@ class Word(NamedTuple):
 class Tesseract:
     """Reads with Korean and English, line by line, the line with the largest letters first.
 
-    Scored is the first line of a reply, and the name is what a sign writes largest. Raises
-    UsageError where the program or its Korean data isn't installed.
+    Scored is the first line of a reply, and the name is what a sign writes largest. A photo may
+    take ``timeout_s`` seconds. Raises UsageError where the program or its Korean data isn't
+    installed.
     """
 
-    def __init__(self, timeout_s: float = TIMEOUT_SECONDS) -> None:
-        self.title = f"Tesseract {_installed()} ({'+'.join(LANGUAGES)}, psm {PAGE_MODE})"
-        self.at_a_time = os.cpu_count() or 1
+    def __init__(self, at_a_time: int | None = None, timeout_s: float = TIMEOUT_SECONDS) -> None:
+        self.version = _installed()
+        self.title = f"Tesseract {self.version}"
+        self.at_a_time = at_a_time or os.cpu_count() or 1
         self._timeout_s = timeout_s
 
     def read(self, photos: Sequence[Photo]) -> list[Reply]:
@@ -73,6 +79,26 @@ class Tesseract:
             return Reply(None, why=_failure(done), read_size=image.size)
         words = words_of(done.stdout.decode("utf-8", "replace"))
         return Reply(largest_first(words), read_size=image.size)
+
+
+def describe(path: str, request: ReadRequest) -> Described:
+    """Tesseract as it is installed; raises UsageError where it isn't."""
+    if path:
+        raise UsageError(f"--reader tesseract:{path}: Tesseract takes no path")
+    reader = Tesseract(request.batch)
+    return Described(
+        title=reader.title,
+        name="tesseract",
+        at_a_time=reader.at_a_time,
+        open=partial(nullcontext, reader),
+        tokens=pixels_of,
+        settings={
+            "languages": "+".join(LANGUAGES),
+            "psm": PAGE_MODE,
+            "least_confidence": LEAST_CONFIDENCE,
+        },
+        versions={"tesseract": reader.version},
+    )
 
 
 def words_of(table: str) -> list[Word]:

@@ -1,33 +1,35 @@
 """Any image-text-to-text model that transformers knows, with its own processor."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from core.errors import UsageError
+from core.hardware.device import Device
+from core.read.opening import Described
 from core.read.reader import Photo, Reply
-from core.read.readers.checkpoints import load, load_weights
+from core.read.readers.checkpoints import Checkpoint, describe_checkpoint, load_weights
 from core.read.readers.generating import Opened, make_greedy, read_opened, replies_of, with_size
+from core.reading import ReadRequest
 
 
 class TransformersModel:
     """Asks each photo's prompt as one chat turn, or as plain text where there is no template."""
 
     def __init__(
-        self, title: str, model: Any, processor: Any, max_new_tokens: int, at_a_time: int
+        self, title: str, model: Any, processor: Any, device: Device, at_a_time: int
     ) -> None:
         self.title = title
         self.at_a_time = at_a_time
         self._model = model
         self._processor = processor
-        self._generation = make_greedy(model, max_new_tokens)
+        self._device = device
 
     def read(self, photos: Sequence[Photo]) -> list[Reply]:
         """One reply a photo, in their order; what can't be read says why."""
-        return read_opened(photos, self._generate)
+        return read_opened(photos, self._generate, self._device)
 
     def _generate(self, batch: Sequence[Opened]) -> list[Reply]:
         inputs = self._inputs(batch).to(self._model.device)
@@ -39,7 +41,9 @@ class TransformersModel:
         else:
             tokens = tokens[:, 1:]
         texts = self._processor.batch_decode(tokens, skip_special_tokens=True)
-        return with_size(replies_of(tokens, texts, self._generation), inputs.get("pixel_values"))
+        return with_size(
+            replies_of(tokens, texts, self._model.generation_config), inputs.get("pixel_values")
+        )
 
     def _in_format(self, value: Any) -> Any:
         fractions = isinstance(value, Tensor) and value.is_floating_point()
@@ -73,11 +77,13 @@ def _content(opened: Opened) -> list[dict[str, Any]]:
     ]
 
 
-def open_transformers_model(
-    path: str, max_new_tokens: int, at_a_time: int, device: str
-) -> TransformersModel:
-    """Loads a folder or hub id; raises UsageError if that can't be done."""
-    processor = load(path, partial(AutoProcessor.from_pretrained, path, trust_remote_code=False))
+def describe(path: str, request: ReadRequest) -> Described:
+    """A model in a folder or at a hub id; raises UsageError if it can't be had or used."""
+    return describe_checkpoint(path, request, AutoProcessor, _open)
+
+
+def _open(checkpoint: Checkpoint, processor: Any, device: Device) -> TransformersModel:
+    path = checkpoint.model.path
     tokenizer = getattr(processor, "tokenizer", None)
     if tokenizer is None or not hasattr(processor, "image_processor"):
         raise UsageError(f"{path}: no processor of photos and text; take a model that reads both")
@@ -85,5 +91,6 @@ def open_transformers_model(
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model = load_weights(path, AutoModelForImageTextToText, device)
-    return TransformersModel(path, model, processor, max_new_tokens, at_a_time)
+    model = load_weights(checkpoint, AutoModelForImageTextToText, device)
+    make_greedy(model, checkpoint.max_new_tokens)
+    return TransformersModel(path, model, processor, device, checkpoint.at_a_time)
