@@ -5,7 +5,8 @@ from pathlib import Path
 
 from core.errors import KocrError
 from core.evaluate.page.numbers import file_size
-from core.evaluate.page.write import NamedSet, write_page
+from core.evaluate.page.sets import NamedSet
+from core.evaluate.page.write import write_page
 from core.evaluate.predictions import Header, ReadRow
 from kocr_tui.strings import language, say
 

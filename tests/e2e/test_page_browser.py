@@ -7,7 +7,8 @@ from browser_box import CHROMIUM, HEIGHT, WIDTH, open_browser
 from PIL import Image
 from scored_rows import scored_row
 
-from core.evaluate.page.write import NamedSet, write_page
+from core.evaluate.page.sets import NamedSet
+from core.evaluate.page.write import write_page
 
 pytestmark = [
     pytest.mark.e2e,

@@ -12,8 +12,9 @@ from test_page_parts import Seen
 
 from core.errors import UsageError
 from core.evaluate.measures import RowMeasures
-from core.evaluate.page.write import NamedSet, fair_shares, write_page
+from core.evaluate.page.sets import NamedSet
 from core.evaluate.page.words import Language, words_in
+from core.evaluate.page.write import fair_shares, write_page
 from core.evaluate.predictions import Header, ReadRow
 from core.evaluate.strata import strata
 

@@ -102,6 +102,7 @@ def test_prompts_of_other_lengths_change_no_reply(llava: Path, photos: list[Phot
     with described(f"transformers:{llava}").open() as reader:
         together = reader.read([photos[0], longer])
         assert together == [*reader.read([photos[0]]), *reader.read([longer])]
+    assert together[0] != together[1]
 
 
 def test_rows_read_by_another_model_are_scored_like_ours(
@@ -136,6 +137,19 @@ def test_donut_begins_with_the_task_that_it_was_tuned_for(donut: Path) -> None:
     tokenizer.add_tokens(["<s_menus>"])
     with pytest.raises(UsageError, match="d: knows the tasks <s_menus>, <s_signs>; name one as"):
         task_token_id("d", tokenizer, None)
+
+
+def test_donut_tells_a_field_a_line_and_nothing_but_text(donut: Path) -> None:
+    from core.read.readers.donut import Donut
+
+    with described(f"donut:{donut}").open() as reader:
+        assert isinstance(reader, Donut)
+        texts = {
+            "<s_name>가나</s_name><s_name>다</s_name></s><pad>": "가나\n다",
+            "가나<mask> 다</s><pad><pad>": "가나 다",
+            "</s><pad>": "",
+        }
+        assert {written: reader.text_of(written) for written in texts} == texts
 
 
 def test_a_batch_that_does_not_fit_is_read_in_halves(photos: list[Photo]) -> None:

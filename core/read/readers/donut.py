@@ -1,7 +1,7 @@
 """Donut: a Swin encoder and a BART decoder that writes what it reads between tags."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import DonutProcessor, VisionEncoderDecoderModel
@@ -14,9 +14,12 @@ from core.read.readers.checkpoints import Checkpoint, describe_checkpoint, load_
 from core.read.readers.generating import Opened, make_greedy, read_opened, replies_of, with_size
 from core.reading import ReadRequest
 
+_TAG = re.compile(r"</?s_[^<>]*>|<sep/>")
 _TASK = re.compile(r"<s_(.+)>")
 # What the published base model was trained with: the second reads all text of a made-up document.
 _PRETRAINING = ("<s_iitcdip>", "<s_synthdog>")
+# A task's and its fields' tags are special tokens as well, so that those can't all be left out.
+_NO_TEXT = tuple(f"{kind}_token" for kind in ("bos", "eos", "sep", "cls", "pad", "unk", "mask"))
 
 
 class Donut:
@@ -42,15 +45,17 @@ class Donut:
         tokens = self._model.generate(pixel_values=pixels)
         # The first is the task's, which was given.
         tokens = tokens[:, 1:]
-        texts = [self._text(text) for text in self._processor.batch_decode(tokens)]
+        texts = [self.text_of(text) for text in self._processor.batch_decode(tokens)]
         return with_size(replies_of(tokens, texts, self._model.generation_config), pixels)
 
-    def _text(self, written: str) -> str:
-        """The text of all fields, without what only ends or fills a reply."""
+    def text_of(self, written: str) -> str:
+        """The text of all fields, without tokens that are no text."""
         tokenizer = self._processor.tokenizer
-        for token in (tokenizer.eos_token, tokenizer.pad_token):
-            written = written.replace(token, "")
-        return "\n".join(_leaves(self._processor.token2json(written)))
+        for name in _NO_TEXT:
+            if token := getattr(tokenizer, name):
+                written = written.replace(token, "")
+        lines = (line.strip() for line in _TAG.sub("\n", written).splitlines())
+        return "\n".join(line for line in lines if line)
 
 
 def describe(path: str, request: ReadRequest) -> Described:
@@ -96,14 +101,3 @@ def task_token_id(path: str, tokenizer: Any, own: int | None) -> int:
     if own is None:
         raise UsageError(f"{path}: no token of a task (<s_…>) to begin with; is it a Donut?")
     return own
-
-
-def _leaves(node: Any) -> Iterator[str]:
-    """The texts in what Donut's processor makes of its tags, from top to bottom."""
-    if isinstance(node, dict):
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            yield from _leaves(child)
-    elif node.strip():
-        yield node.strip()

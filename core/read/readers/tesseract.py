@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from functools import partial
 from typing import NamedTuple
 
 from PIL import Image
@@ -90,7 +89,7 @@ def describe(path: str, request: ReadRequest) -> Described:
         title=reader.title,
         name="tesseract",
         at_a_time=reader.at_a_time,
-        open=partial(nullcontext, reader),
+        open=lambda: nullcontext(reader),
         tokens=pixels_of,
         settings={
             "languages": "+".join(LANGUAGES),
