@@ -117,8 +117,7 @@ def _document(words: Words, language: Language, joined: Joined, cards: Sequence[
             sections.spread_section(words, joined),
             sections.strata_section(words, joined),
             sections.measures_section(words, joined),
-            _legend(words),
-            *cards,
+            tag("div", _legend(words), *cards, id="misses"),
         ),
         tag("footer", words.footer.format(size=_SIZE)),
     )
