@@ -17,7 +17,7 @@ import msgspec
 
 from core import differences
 from core.config import RunConfig, read_config
-from core.errors import KocrError, StoppedError, UsageError
+from core.errors import GpuLostError, KocrError, StoppedError, UsageError
 from core.login import scope_of_own
 from core.planning import PlanReport, PlanRequest
 from core.run_dir import RunDir, home
@@ -195,8 +195,8 @@ def run_told(
     """Runs a program that tells its progress in lines of ``DONE TOTAL WORDS``, and waits for it.
 
     It leads a process group of its own, all of which ends when ``stop`` is set or anything is
-    raised. Raises StoppedError for the former, UsageError or KocrError with its last line of
-    standard error, or as the program ``called`` so, where it fails.
+    raised. Raises StoppedError for the former, UsageError, GpuLostError or KocrError with its last
+    line of standard error, or as the program ``called`` so, where it fails.
     """
     with tempfile.TemporaryFile() as errors:
         code = _run_group(list(command), errors, tell, stop)
@@ -206,7 +206,8 @@ def run_told(
         told = errors.read().decode("utf-8", errors="replace").strip()
     # Not splitlines: a name in the line may hold what that takes for another end of line.
     reason = told.rsplit("\n", maxsplit=1)[-1] or f"{called} ended with code {code} and no word"
-    raise (UsageError if code == UsageError.exit_code else KocrError)(reason)
+    kinds = {kind.exit_code: kind for kind in (UsageError, GpuLostError)}
+    raise kinds.get(code, KocrError)(reason)
 
 
 def _run_group(

@@ -23,6 +23,18 @@ from core.model.step import compute_dtype, mixed
 
 
 @dataclass(frozen=True)
+class Written:
+    """A generated reply; ``token_ids`` with the token that ended it, unless it was ``cut``.
+
+    ``cut`` says that only the most that may be generated ended it.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    cut: bool
+
+
+@dataclass(frozen=True)
 class _Prompt:
     """A row to read; ``line`` counts from 1, ``problem`` says why there is no sample."""
 
@@ -48,10 +60,16 @@ class SignReader:
         self._processing = processing
         self._device = device
         self._encoder: SampleEncoder = processing.encoder(max_pixels)
+        self._ends = (processing.turn_end_id, processing.pad_token_id)
+        # What isn't set here is taken from the model's generation_config.json, and Qwen2.5-VL's has
+        # a repetition penalty, which changes names such as 김밥김밥.
         self._generation = GenerationConfig(
             do_sample=False,
+            num_beams=1,
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
             max_new_tokens=max_new_tokens,
-            eos_token_id=[processing.turn_end_id, processing.pad_token_id],
+            eos_token_id=list(self._ends),
             pad_token_id=processing.pad_token_id,
         )
         self._decoders = ThreadPoolExecutor(max_workers=4, thread_name_prefix="photo")
@@ -59,19 +77,25 @@ class SignReader:
     def read_rows(self, rows: SignRows, indices: Sequence[int]) -> list[Prediction]:
         """Predictions for the rows at ``indices``, in that order, generated as one batch.
 
-        A row or photo that can't be read has no reply, counts as wrong, and says why. Where memory
-        runs out the batch is read in halves, down to one photo; one that doesn't fit by itself
-        can't be read.
+        A row or photo that can't be read has no reply, counts as wrong, and says why.
         """
         prompts = list(self._decoders.map(partial(self._prompt, rows), indices))
-        samples = [prompt.sample for prompt in prompts if prompt.sample is not None]
-        replies = iter(self._replies(samples) if samples else [])
+        replies = iter(
+            self.write([prompt.sample for prompt in prompts if prompt.sample is not None])
+        )
         return [
             predict(prompt, next(replies) if prompt.sample is not None else None)
             for prompt in prompts
         ]
 
-    def _replies(self, samples: list[Sample]) -> list[str | OutOfMemory]:
+    def write(self, samples: list[Sample]) -> list[Written | OutOfMemory]:
+        """Replies to prompts, generated as one batch.
+
+        Where memory runs out the batch is read in halves, down to one photo; one that doesn't fit
+        by itself has no reply.
+        """
+        if not samples:
+            return []
         replies = attempt(partial(self.generate, samples))
         if not isinstance(replies, OutOfMemory):
             return [*replies]
@@ -80,7 +104,7 @@ class SignReader:
         if len(samples) == 1:
             return [replies]
         half = len(samples) // 2
-        return self._replies(samples[:half]) + self._replies(samples[half:])
+        return self.write(samples[:half]) + self.write(samples[half:])
 
     def _prompt(self, rows: SignRows, index: int) -> _Prompt:
         line = int(rows.lines[index])
@@ -93,7 +117,7 @@ class SignReader:
         return _Prompt(line, row, sample, None)
 
     @torch.inference_mode()
-    def generate(self, samples: list[Sample], *, full_length: bool = False) -> list[str]:
+    def generate(self, samples: list[Sample], *, full_length: bool = False) -> list[Written]:
         """Replies to prompts; ``full_length`` writes max_new_tokens for each (the worst case)."""
         arrays = collate_prompts(samples, self._processing.pad_token_id)
         batch = {
@@ -118,12 +142,25 @@ class SignReader:
                 )
         finally:
             self._model.train(was_training)
-        return self._processing.decode(tokens[:, batch["input_ids"].shape[1] :].tolist())
+        written = [
+            self._until_end(ids) for ids in tokens[:, batch["input_ids"].shape[1] :].tolist()
+        ]
+        texts = self._processing.decode(written)
+        return [
+            Written(text, tuple(ids), cut=ids[-1] not in self._ends)
+            for text, ids in zip(texts, written, strict=True)
+        ]
+
+    def _until_end(self, ids: list[int]) -> list[int]:
+        """Without what pads a reply that ended before others of its batch."""
+        ends = (place for place, token in enumerate(ids) if token in self._ends)
+        last = next(ends, None)
+        return ids if last is None else ids[: last + 1]
 
 
-def predict(prompt: _Prompt, reply: str | OutOfMemory | None) -> Prediction:
+def predict(prompt: _Prompt, reply: Written | OutOfMemory | None) -> Prediction:
     """A row's prediction with its scores."""
-    text = reply if isinstance(reply, str) else None
+    text = reply.text if isinstance(reply, Written) else None
     problem = f"out of memory: {reply.words}" if isinstance(reply, OutOfMemory) else prompt.problem
     scores = score(prompt.row.answer, text)
     return Prediction(

@@ -1,5 +1,6 @@
 """What kind of system this is."""
 
+import os
 from pathlib import Path
 
 
@@ -16,3 +17,8 @@ def is_wsl(root: Path = Path("/")) -> bool:
     except OSError:
         return False
     return "microsoft" in release.lower()
+
+
+def memory_bytes() -> int:
+    """The box's memory, in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

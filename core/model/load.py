@@ -38,7 +38,9 @@ def open_config(model: ModelConfig) -> tuple[Any, Family]:
             model.path, revision=model.revision, trust_remote_code=False
         )
     except (OSError, ValueError) as error:
-        raise UsageError(f"{model.path}: can't read the model's config: {_why(error)}") from error
+        raise UsageError(
+            f"{model.path}: can't read the model's config: {why_not_loaded(error)}"
+        ) from error
     if find_adapter_config_file(model.path, revision=model.revision) is not None:
         raise UsageError(
             f"{model.path}: an adapter (adapter_config.json) is with it, which transformers would "
@@ -94,7 +96,7 @@ def load_model(model: ModelConfig, family: Family, weights: str, compute: str) -
     the language model's linear layers; tower, embeddings and head are left in ``compute``. Raises
     UsageError if weights can't be had, are missing or don't fit the architecture.
     """
-    _refuse_pickled(model)
+    refuse_pickled(model)
     attention.register()
     options: dict[str, Any] = {}
     if weights == "nf4":
@@ -124,7 +126,9 @@ def load_model(model: ModelConfig, family: Family, weights: str, compute: str) -
         SafetensorError,
         hub.HfHubHTTPError,
     ) as error:
-        raise UsageError(f"{model.path}: can't load the weights: {_why(error)}") from error
+        raise UsageError(
+            f"{model.path}: can't load the weights: {why_not_loaded(error)}"
+        ) from error
     if missing := report["missing_keys"]:
         raise UsageError(f"{model.path}: weights are missing, {sorted(missing)[0]} among them")
     if weights == "nf4":
@@ -132,8 +136,8 @@ def load_model(model: ModelConfig, family: Family, weights: str, compute: str) -
     return make_ready(loaded, family)
 
 
-def _refuse_pickled(model: ModelConfig) -> None:
-    """Names the file where a folder has pickled weights alone, since opening it can run code."""
+def refuse_pickled(model: ModelConfig) -> None:
+    """Raises UsageError for a folder that has pickled weights alone: opening them can run code."""
     folder = Path(model.path).expanduser()
     if not folder.is_dir() or any(folder.glob("*.safetensors")):
         return
@@ -201,7 +205,7 @@ def _here() -> str:
     return f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
 
 
-def _why(error: BaseException) -> str:
+def why_not_loaded(error: BaseException) -> str:
     """The cause in one line for people, and what to do about it."""
     causes = list(_chain(error))
     for kind, words in _KNOWN:

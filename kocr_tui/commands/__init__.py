@@ -22,6 +22,7 @@ _PLACES = {
     "status": "status.run",
     "stop": "stop.stop",
     "abort": "stop.abort",
+    "predict": "predict.run",
     "doctor": "doctor.run",
 }
 

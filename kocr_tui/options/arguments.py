@@ -7,6 +7,7 @@ from core.differences import NAMES
 from core.visible_text import visible
 from kocr_tui.options.evaluate_options import add_evaluate_options
 from kocr_tui.options.option_types import count, layers, listed, one_of, photo_size, port
+from kocr_tui.options.predict_options import PROMPT, add_predict_options
 from kocr_tui.options.run_options import add_card, add_goals, add_root, add_run_options, add_why
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_cache(commands, common)
     evaluate = "know how well it reads: score a run, a model, another reader, or replies in a file"
     add_evaluate_options(_add(commands, common, "evaluate", evaluate))
+    predict = "read signs with a run's adapter, another adapter, or a base model"
+    add_predict_options(_add(commands, common, "predict", predict))
     doctor = _add(commands, common, "doctor", "what this box can do, what is wrong, what to type")
     _add_json(doctor)
     return parser
@@ -200,9 +203,7 @@ def _add_convert(commands: "Commands", common: _Parser) -> None:
         default="{korean} ({english})",
         help="answer of store names; brackets around an empty field go (default: %(default)s)",
     )
-    parser.add_argument(
-        "--prompt", default="이 간판 이미지의 텍스트를 읽어주세요.", help="default: %(default)s"
-    )
+    parser.add_argument("--prompt", default=PROMPT, help="default: %(default)s")
     parser.add_argument("--crops", action="store_true", help="AI Hub: a row a box, cut out as PNG")
     parser.add_argument(
         "--force", action="store_true", help="replace what an earlier conversion wrote to OUT"

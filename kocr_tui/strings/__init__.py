@@ -5,6 +5,7 @@ import os
 import re
 import tomllib
 from importlib.resources import files
+from typing import Literal
 
 LANGUAGES = ("ko", "en")
 _SECTION = re.compile(r"^\[(\w+)", re.MULTILINE)
@@ -23,6 +24,11 @@ def language_of(environment: dict[str, str]) -> str:
     names = ("LC_ALL", "LC_MESSAGES", "LANG")
     chosen = next((environment[name] for name in names if environment.get(name)), "")
     return "ko" if chosen.lower().startswith("ko") else "en"
+
+
+def language() -> Literal["ko", "en"]:
+    """The language in use."""
+    return "ko" if _current == "ko" else "en"
 
 
 def say(key: str, **values: object) -> str:

@@ -31,21 +31,37 @@ _FLAGS = (
 
 
 class Browser:
-    """One page; ``received`` is what its websockets brought, ``asked`` the addresses it asked."""
+    """One page; ``received`` is what its websockets brought, ``asked`` the addresses it asked.
+
+    ``complaints`` are what the browser says of it: what can't be had, and what its policy forbids.
+    """
 
     def __init__(self, devtools: aiohttp.ClientWebSocketResponse) -> None:
         self._devtools = devtools
         self._calls = 0
         self.received = b""
         self.asked: list[str] = []
+        self.complaints: list[str] = []
 
     async def open(self, address: str) -> None:
         """Goes to a page, with a window of a known size."""
         await self._call("Network.enable")
+        await self._call("Log.enable")
         size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1, "mobile": False}
         await self._call("Emulation.setDeviceMetricsOverride", **size)
         await self._call("Emulation.setFocusEmulationEnabled", enabled=True)
         await self._call("Page.navigate", url=address)
+
+    async def until_loaded(self) -> None:
+        """Waits until the page and all that is in it is there."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while await self._value("document.readyState") != "complete":
+            assert time.monotonic() < deadline, "the page does not load"
+            await asyncio.sleep(_TICK_SECONDS)
+
+    async def scroll_to(self, selector: str) -> None:
+        """Brings the first element that a CSS selector finds to the top of the window."""
+        await self._value(f"document.querySelector({selector!r}).scrollIntoView()")
 
     async def press_enter(self) -> None:
         """Presses the enter key."""
@@ -66,6 +82,11 @@ class Browser:
         taken = await self._call("Page.captureScreenshot", format="png")
         return Image.open(io.BytesIO(base64.b64decode(taken["data"])))
 
+    async def _value(self, expression: str) -> object:
+        found = await self._call("Runtime.evaluate", expression=expression)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
     async def _call(self, method: str, **parameters: object) -> dict[str, Any]:
         self._calls += 1
         await self._devtools.send_json({"id": self._calls, "method": method, "params": parameters})
@@ -75,6 +96,8 @@ class Browser:
                 self._take(message["params"]["response"])
             if message.get("method") == "Network.requestWillBeSent":
                 self.asked.append(message["params"]["request"]["url"])
+            if message.get("method") == "Log.entryAdded":
+                self.complaints.append(message["params"]["entry"]["text"])
             if message.get("id") == self._calls:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]

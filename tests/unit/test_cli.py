@@ -88,6 +88,7 @@ def test_reports_need_no_torch(tmp_path: Path, command: list[str]) -> None:
 def test_the_protocol_needs_no_torch() -> None:
     modules = "core.config, core.profile, core.events, core.run_dir, core.run_watch, core.launch"
     readers = "core.hardware.nvml, core.hardware.doctor, core.evaluate.text, core.tune.search"
+    readers += ", core.reading, core.photo_files, kocr_tui.commands.predict"
     assert loaded_modules(f"import {modules}, {readers}").isdisjoint({*FORBIDDEN, TEXTUAL})
 
 
@@ -105,6 +106,16 @@ def test_the_protocol_needs_no_torch() -> None:
         (["train", "-c", "missing.toml"], ["missing.toml", "no such file"]),
         (["train", "--train", "a", "--validation", "b", "--rank", "0"], ["lora.rank", ">= 1"]),
         (["train", "--train", "a", "--validation", "b", "--targets", "x"], ["lora.targets"]),
+        (["predict", "a.jpg"], ["no run in", "--adapter"]),
+        (["predict", "a.jpg", "--run", "nope"], ["nope", "no such run"]),
+        (["predict", "a.jpg", "--adapter", "."], ["no adapter", "adapter_config.json"]),
+        (["predict", "a.jpg", "--model", "./no"], ["./no", "no such folder"]),
+        (["predict", "a.jpg", "--model", "o/m", "--base"], ["o/m", "--base"]),
+        (["predict", "a.jpg", "--model", "o/m", "--checkpoint", "last"], ["--checkpoint"]),
+        (["evaluate"], ["evaluate --help"]),
+        (["evaluate", "nope"], ["nope", "no such run"]),
+        (["evaluate", "o/m"], ["o/m", "JSONL"]),
+        (["evaluate", "o/m", "gone.jsonl"], ["gone.jsonl", "no such file"]),
         ([], ["no terminal", "--help"]),
     ],
 )

@@ -243,18 +243,6 @@ def test_the_gate_waits_while_the_loss_scale_comes_down(bench: Bench) -> None:
         assert gate.passed == passed
 
 
-def test_batch_generation_equals_one_by_one(bench: Bench) -> None:
-    trainable = bench.trainable()
-    encoder = bench.processing.encoder(BUDGET)
-    prompts = [encoder.encode(photo(size, 9), PROMPT, None) for _answer, size in ANSWERS]
-    reader = SignReader(
-        trainable.base, bench.processing, trainable.device, max_pixels=BUDGET, max_new_tokens=8
-    )
-    together = reader.generate(prompts)
-    assert together == [reader.generate([prompt])[0] for prompt in prompts]
-    assert any(together)
-
-
 @pytest.mark.parametrize("precision", HALVES, ids=lambda p: f"{p.weights}-{p.compute}")
 def test_half_precision_reads(bench: Bench, precision: Precision) -> None:
     trainable = bench.trainable(precision=precision)
@@ -262,7 +250,7 @@ def test_half_precision_reads(bench: Bench, precision: Precision) -> None:
         trainable.base, bench.processing, trainable.device, max_pixels=BUDGET, max_new_tokens=4
     )
     prompt = bench.processing.encoder(BUDGET).encode(photo((90, 90)), PROMPT, None)
-    assert isinstance(reader.generate([prompt], full_length=True)[0], str)
+    assert len(reader.generate([prompt], full_length=True)[0].token_ids) == 4
 
 
 @pytest.mark.parametrize("precision", HALVES, ids=lambda p: f"{p.weights}-{p.compute}")

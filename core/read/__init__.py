@@ -1,0 +1,1 @@
+"""Reading signs with a model or another program, outside a run."""
