@@ -37,6 +37,7 @@ class PlainRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``dtype`` is torch's name of a number format, ``nf4`` keeps the language model in 4 bits.
     ``bounds`` are ``min_pixels`` and ``max_pixels`` where the model's own aren't wanted, and
     ``generation`` what its generation_config.json doesn't say. ``threads`` are the processor's.
+    ``digests`` asks for those of the tensors.
     """
 
     model: str
@@ -48,6 +49,7 @@ class PlainRequest(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     bounds: dict[str, int] = {}
     generation: dict[str, Any] = {}
+    digests: bool = True
     rows: tuple[PlainRow, ...]
 
 
@@ -70,7 +72,8 @@ def answer(
     if model is None:
         model = load(request)
     only = ".lora_" if request.adapter is not None else ""
-    tensors = {name: digest(value) for name, value in model.state_dict().items() if only in name}
+    named = model.state_dict().items() if request.digests else ()
+    tensors = {name: digest(value) for name, value in named if only in name}
     model = model.to(request.device).eval()
     source: dict[str, Any] = {"revision": request.revision, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(request.model, **source)

@@ -41,8 +41,8 @@ class Staging:
         free = shutil.disk_usage(self._folder).free
         if free < size:
             raise KocrError(
-                f"{self._out}: it takes {size / GIB:.1f} GiB, but the disk has {free / GIB:.1f} GiB "
-                "free; free some, or choose a folder on another disk"
+                f"{self._out}: it takes {size / GIB:.1f} GiB, but {free / GIB:.1f} GiB of the disk "
+                "are free; free some, or choose a folder on another disk"
             )
 
     def make(self) -> None:
@@ -61,7 +61,9 @@ class Staging:
         Raises UsageError where ``out`` has become something that may not be replaced.
         """
         files = sorted(self.files.iterdir())
-        export = msgspec.structs.replace(export, files={path.name: record_of(path) for path in files})
+        export = msgspec.structs.replace(
+            export, files={path.name: record_of(path) for path in files}
+        )
         told = self.files / EXPORT_FILE
         told.write_bytes(msgspec.json.format(msgspec.json.encode(export)) + b"\n")
         for path in (*files, told, self.files):

@@ -67,7 +67,8 @@ class Reading:
     def as_trained(self, model: Any, tell: Tell) -> PlainAnswer:
         """With a model whose adapter is beside its base, computing as training does."""
         with mixed(torch.device(self.device), compute_dtype(model.get_base_model())):
-            return answer(self._of_base(), tell, model)
+            request = msgspec.structs.replace(self._of_base(), digests=False)
+            return answer(request, tell, model)
 
     def merged(self, model: Any, tell: Tell) -> PlainAnswer:
         """With a merged model in memory."""

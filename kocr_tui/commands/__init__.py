@@ -21,6 +21,7 @@ _PLACES = {
     "status": "status.run",
     "stop": "stop.stop",
     "abort": "stop.abort",
+    "export": "export.run",
     "doctor": "doctor.run",
 }
 

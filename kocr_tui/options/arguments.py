@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, NoReturn
 
 from core.differences import NAMES
+from kocr_tui.options.export_options import EXPORT, add_export_options
 from kocr_tui.options.option_types import count, layers, listed, one_of, photo_size, port
 from kocr_tui.options.run_options import add_card, add_goals, add_root, add_run_options, add_why
 
@@ -60,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_convert(commands, common)
     _add_check(commands, common)
     _add_cache(commands, common)
+    add_export_options(_add(commands, common, "export", EXPORT))
     doctor = _add(commands, common, "doctor", "what this box can do, what is wrong, what to type")
     _add_json(doctor)
     return parser

@@ -48,6 +48,15 @@ def layers(text: str) -> str | int:
     raise argparse.ArgumentTypeError(f"needs none, all or a number of 2 or more, not {text!r}")
 
 
+def checkpoint(text: str) -> str | int:
+    """``best``, ``last``, or the step of one."""
+    if text in ("best", "last"):
+        return text
+    if text.isdecimal() and len(text) <= 18:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"needs best, last or a step, not {text!r}")
+
+
 def photo_size(text: str) -> tuple[int, int]:
     """Width and height of a photo in pixels: ``4032x3024``."""
     match = _PHOTO.fullmatch(text.strip())
