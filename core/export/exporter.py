@@ -3,13 +3,13 @@
 import gc
 import importlib.metadata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 
-from core.errors import KocrError, first_line
+from core.errors import KocrError, UsageError, first_line
 from core.export import verify
 from core.export.adapter import WEIGHTS, write_adapter
 from core.export.base_files import published
@@ -152,7 +152,11 @@ def _reading_device(source: Source) -> Iterator[str]:
     if profile.device != "cuda" or not torch.cuda.is_available():
         yield "cpu"
         return
-    with hold_cards(profile, 1):
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold_cards(profile, 1))
+        except UsageError as error:
+            raise UsageError(f"{error}; --no-verify exports without reading") from error
         yield f"cuda:{torch.cuda.current_device()}"
 
 

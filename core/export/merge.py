@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from transformers import GenerationConfig
+
 from core.errors import KocrError
 from core.export.base_files import (
     CONFIG,
@@ -54,6 +56,7 @@ def write_merged(model: Any, source: Source, folder: Path) -> None:
     Only what the run decided is another: the number format in config.json, a greedy
     generation_config.json, and the bounds of a photo's pixels.
     """
+    model.generation_config = GenerationConfig(**source.generation)
     model.save_pretrained(str(folder), max_shard_size=SHARD)
     copy_files(source.model, (*TEXT_FILES, *LICENCES), folder)
     config = read_json(source.model, CONFIG) or {}

@@ -10,6 +10,7 @@ from core.config import ModelConfig, RunConfig
 from core.contract import read_contract
 from core.errors import KocrError, UsageError
 from core.events import ModelOpened, Setup
+from core.export.base_files import parsed
 from core.exporting import Checkpoint, ExportRequest
 from core.model.families.family import Family
 from core.model.identity import model_identity
@@ -89,6 +90,7 @@ def open_source(request: ExportRequest) -> Source:
     model = _model(config.model, opened)
     architecture, family = open_config(model)
     _refuse_another_base(run, model)
+    _refuse_another_adapter(run, path, config, family)
     compute = opened.compute if setup.weights == "nf4" else setup.weights
     return Source(
         run=run,
@@ -175,3 +177,19 @@ def _refuse_another_base(run: RunDir, model: ModelConfig) -> None:
             f"{model.path}: is not the base that {run.id} was trained on ({before.path}"
             f"{f' at {before.commit}' if before.commit else ''}); put that back"
         )
+
+
+def _refuse_another_adapter(run: RunDir, path: Path, config: RunConfig, family: Family) -> None:
+    """The config may have been changed since the adapter was trained as it said."""
+    told = parsed(path / checkpoint.ADAPTER_FOLDER / "adapter_config.json")
+    lora = config.lora
+    for key, name, now in (
+        ("rank", "r", lora.rank),
+        ("alpha", "lora_alpha", lora.alpha),
+        ("targets", "target_modules", family.lora_pattern(lora.targets)),
+    ):
+        if told.get(name) != now:
+            raise UsageError(
+                f"{run.config_file}: lora.{key} is not what the adapter in {path.name} was trained "
+                "with; put it back"
+            )

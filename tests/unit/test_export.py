@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from exported import exported, trained, without_a_process
@@ -14,7 +15,9 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModelForImageTextToText
 
+from core import toml_file
 from core.config import Targets
+from core.contract import Contract, ModelIdentity, RowsIdentity, write_contract
 from core.errors import KocrError, UsageError
 from core.export import exporter
 from core.export.plain_reader import digest
@@ -150,8 +153,6 @@ def test_other_tools_read_at_the_trained_size_and_greedily(run_of: Make, tmp_pat
 
 
 def test_export_json_tells_of_every_file(run_of: Make, tmp_path: Path) -> None:
-    import msgspec
-
     out = tmp_path / "out"
     report = exported(run_of(), out, merge=True, verify=False)
     told = msgspec.json.decode((out / EXPORT_FILE).read_bytes(), type=Export)
@@ -250,11 +251,7 @@ def test_what_cannot_be_exported_is_told_in_one_line(
         aside.rename(validation)
 
 
-def test_another_base_in_its_place_is_refused(
-    signs: Signs, run_of: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from core.contract import Contract, ModelIdentity, RowsIdentity, write_contract
-
+def test_another_base_in_its_place_is_refused(signs: Signs, tmp_path: Path) -> None:
     run = trained(signs)
     rows = RowsIdentity(file="f", rows=1, set_aside=0, source="", texts="", photos="")
     model = ModelIdentity(path="elsewhere", files={"model.safetensors": "1 bytes, 00"})
@@ -264,3 +261,16 @@ def test_another_base_in_its_place_is_refused(
     write_contract(run, contract)
     with pytest.raises(UsageError, match=r"is not the base that .* was trained on"):
         exported(run, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("key", "changes"), [("alpha", {"alpha": 64.0}), ("rank", {"rank": 8})])
+def test_a_config_that_was_changed_since_is_refused(
+    key: str, changes: dict[str, Any], signs: Signs, tmp_path: Path
+) -> None:
+    """The adapter counts alpha / rank times: merged by another number it would be another."""
+    run = trained(signs)
+    config = run.config()
+    other = msgspec.structs.replace(config, lora=msgspec.structs.replace(config.lora, **changes))
+    run.config_file.write_text(toml_file.encode(other), encoding="utf-8")
+    with pytest.raises(UsageError, match=rf"config\.toml: lora\.{key} is not what the adapter"):
+        exported(run, tmp_path / "out", verify=False)
