@@ -79,4 +79,6 @@ def read_here(request: PlainRequest, _folder: Path, tell: Any) -> PlainAnswer:
 
 
 def without_a_process(monkeypatch: Any) -> None:
+    """Two rows are read, and in this process: what is written is the same."""
+    monkeypatch.setattr(verify, "ROWS", 2)
     monkeypatch.setattr(verify, "read_elsewhere", read_here)

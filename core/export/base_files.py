@@ -91,8 +91,8 @@ def published(model: ModelConfig) -> tuple[str, str | None]:
 
 def licence(model: ModelConfig) -> str | None:
     """The licence that the base's own card names, None where it has no card or names none."""
-    # A card is for people: one that can't be read, or isn't there offline, is no failure.
-    with contextlib.suppress(OSError, ValueError, UsageError):
+    # A card is for people and may hold anything: one that can't be parsed is no failure.
+    with contextlib.suppress(Exception):
         path = base_file(model, "README.md")
         if path is not None:
             named = ModelCard(path.read_text(encoding="utf-8")).data.get("license")

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import torch
+from bitsandbytes.nn import Linear4bit
 from peft import PeftModel
 from PIL import Image
 from transformers import (
@@ -109,6 +110,10 @@ def load(request: PlainRequest) -> Any:
         trust_remote_code=False,
         **options,
     )
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            # Some processors pack weights anew, which fails where a width isn't of whole blocks.
+            module.support_avx512bf16_for_cpu = False
     if request.adapter is not None:
         model = PeftModel.from_pretrained(model, request.adapter)
     return model
@@ -147,7 +152,7 @@ def _read(
 def digest(value: torch.Tensor) -> str:
     """SHA-256 (hex) of a tensor's format, shape and bytes."""
     found = hashlib.sha256(f"{value.dtype} {tuple(value.shape)}".encode())
-    found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()
 
 

@@ -75,6 +75,6 @@ def snippet(made: Export, prompt: str | None) -> str:
     return f"```python\n{code}```"
 
 
-def _base(made: Export) -> dict[str, str | None]:
+def _base(made: Export) -> dict[str, str]:
     named = {"pretrained_model_name_or_path": made.base}
     return named | ({"revision": made.revision} if made.revision else {})

@@ -30,8 +30,11 @@ from core.run_dir import RunDir
 
 HOSTILE = "m`|<img src=x>\n---\nlicense: mine\n# x ```\u202e"
 # Runs each folder's snippet where nothing of ours can be had.
+# On some processors bitsandbytes 0.50 packs weights so that widths must be of whole blocks.
 ISOLATED = """
 import json, os, sys
+import bitsandbytes.nn.modules as packing
+packing.has_avx512bf16 = lambda: False
 sys.modules.update(dict.fromkeys(("core", "kocr_tui")))
 for folder, code in json.load(sys.stdin):
     os.chdir(folder)

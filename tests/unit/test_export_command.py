@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from exported import trained
+from exported import exported, trained, without_a_process
 from learners import Signs
 
 from core import exporting
@@ -92,19 +92,28 @@ def test_the_command_exports_and_a_process_of_its_own_reads(
     assert "is there already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("language", "asked", "first", "last"),
+    [
+        ("en", {}, "the adapter of step 1, ", "plain peft changed 0 of 2 replies"),
+        ("ko", {}, "1 스텝의 어댑터, ", "답 2개 중 0개가 달라졌습니다"),
+        ("en", {"verify": False}, "the adapter of step 1, ", "! nothing was read with it"),
+    ],
+)
 def test_people_are_told_what_was_written(
-    run: RunDir, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["export", run.id, str(tmp_path / "out"), "--no-verify"]) == 0
+    language: str, asked: dict[str, Any], first: str, last: str, run: RunDir, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    without_a_process(monkeypatch)
+    made = exported(run, tmp_path / "out", **asked)
+    monkeypatch.setattr(command, "export", lambda _request, _tell: made)
+    assert main(["--lang", language, "export", run.id, str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{tmp_path / 'out'}: the adapter of step 1, ")
-    assert lines[-1] == "! nothing was read with it (--no-verify)"
+    assert lines[0].startswith(f"{tmp_path / 'out'}: {first}")
+    assert last in lines[-1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stopped_while_it_reads_nothing_stays(
-    number: signal.Signals, run: RunDir, tmp_path: Path
-) -> None:
+def test_stopped_while_it_reads_nothing_stays(run: RunDir, tmp_path: Path) -> None:
     asked = tmp_path / "request"
     place = tmp_path / "place"
     place.mkdir()
@@ -120,7 +129,7 @@ def test_stopped_while_it_reads_nothing_stays(
         for line in exporter.stdout:
             if "signs read" in line:
                 assert [path.name for path in place.iterdir()] == [f".out.export-{exporter.pid}"]
-                exporter.send_signal(number)
+                exporter.send_signal(signal.SIGTERM)
                 break
         exporter.stdout.read()
         assert exporter.wait() == 3
