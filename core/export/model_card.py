@@ -64,8 +64,9 @@ def _head(source: Source, made: Export) -> Iterator[str]:
     yield "---"
     if (named := licence(source.model)) is not None:
         yield f"license: {_yaml(named)}"
-    yield f"base_model: {_yaml(made.base)}"
-    yield f"base_model_relation: {kind}"
+    if not _is_folder(made):
+        yield f"base_model: {_yaml(made.base)}"
+        yield f"base_model_relation: {kind}"
     yield f"library_name: {'peft' if made.kind == 'adapter' else 'transformers'}"
     yield "pipeline_tag: image-text-to-text"
     yield "language: ko"
@@ -91,6 +92,11 @@ def _about(source: Source, made: Export) -> Iterator[str]:
             "\nThe adapter was trained beside weights in 4 bits (NF4). Here it is merged into the "
             f"base's own weights in {made.dtype}, which those 4 bits stand for."
         )
+    if made.kind == "adapter" and _is_folder(made):
+        yield (
+            "\nThe base is a folder of the box that it was trained on: elsewhere, the path of your "
+            "own goes into adapter_config.json and the code below."
+        )
     yield (
         f"\nPhotos are read at {made.max_pixels:,} pixels at most, as in training"
         f"{'; the processor files say so' if made.kind == 'merged' else ''}."
@@ -100,6 +106,11 @@ def _about(source: Source, made: Export) -> Iterator[str]:
             "generation_config.json is greedy, without a repetition penalty, as the scores below "
             "were made."
         )
+
+
+def _is_folder(made: Export) -> bool:
+    """Whether the base has no name on the hub that is known of."""
+    return Path(made.base).expanduser().is_dir()
 
 
 def _scores(source: Source) -> Iterator[str]:
@@ -171,17 +182,17 @@ def _training(source: Source) -> Iterator[tuple[str, str]]:
 
 def _certificate(source: Source) -> Iterator[tuple[str, str]]:
     setup, worker = source.setup, source.state.worker
-    yield "weights", setup.weights
-    yield "LoRA", f"rank {setup.rank} on {setup.targets}"
+    yield "weights", literal(setup.weights)
+    yield "LoRA", f"rank {setup.rank} on {literal(setup.targets)}"
     yield "pixel budget", f"{setup.max_pixels:,} pixels ({setup.image_tokens:,} image tokens)"
-    yield "recomputed layers", setup.checkpointing
+    yield "recomputed layers", literal(setup.checkpointing)
     yield "tokens a micro-batch", f"{setup.micro_batch_tokens:,}"
     if setup.peak_gib is not None:
         yield "peak of memory", f"{setup.peak_gib:.2f} GiB"
     if setup.headroom_gib is not None:
         yield "memory left", f"{setup.headroom_gib:.2f} GiB"
     if worker is not None:
-        yield "card", worker.card
+        yield "card", literal(worker.card)
 
 
 def _versions(source: Source, made: Export) -> Iterator[tuple[str, str, str]]:
@@ -189,16 +200,19 @@ def _versions(source: Source, made: Export) -> Iterator[tuple[str, str, str]]:
         contract = read_contract(source.run)
     except UsageError:
         contract = None
-    before = contract.versions if contract is not None else {}
+    worker = source.state.worker
+    told = worker.versions if worker is not None else {}
+    before = contract.versions if contract is not None else told
     for name in {**before, **made.versions}:
-        yield name, before.get(name, "–"), made.versions.get(name, "–")
+        then = literal(before.get(name, "–"))
+        yield literal(name), then, made.versions.get(name, "–")
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"| {' | '.join('---' for _ in head)} |"
     for row in rows:
-        yield f"| {' | '.join(map(literal, row))} |"
+        yield f"| {' | '.join(row)} |"
 
 
 def literal(text: str) -> str:

@@ -7,7 +7,7 @@ DEFAULT_PROMPT = "이 간판 이미지의 텍스트를 읽어주세요."
 _MERGED = """\
 folder = "."  # where these files are
 model = AutoModelForImageTextToText.from_pretrained(folder, dtype={dtype})
-tokenizer = AutoTokenizer.from_pretrained(folder)
+{move}tokenizer = AutoTokenizer.from_pretrained(folder)
 images = AutoImageProcessor.from_pretrained(folder)
 """
 _ADAPTER = """\
@@ -17,7 +17,7 @@ model = AutoModelForImageTextToText.from_pretrained(
     **base, dtype={dtype}{quantization}
 )
 model = PeftModel.from_pretrained(model, folder)
-tokenizer = AutoTokenizer.from_pretrained(**base)
+{move}tokenizer = AutoTokenizer.from_pretrained(**base)
 images = AutoImageProcessor.from_pretrained(**base, min_pixels={fewest}, max_pixels={most})
 """
 _NF4 = """,
@@ -28,7 +28,9 @@ _NF4 = """,
         bnb_4bit_compute_dtype={dtype},
         llm_int8_skip_modules=["model.visual", "visual", "lm_head"],
     ),"""
+_MOVE = 'model.to("cuda" if torch.cuda.is_available() else "cpu")\n'
 _READING = """
+
 def read(path, prompt={prompt}):
     photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
     pixels = images(images=[photo], return_tensors="pt")
@@ -63,6 +65,7 @@ def snippet(made: Export, prompt: str | None) -> str:
     loading = (_ADAPTER if adapter else _MERGED).format(
         base=repr(_base(made)),
         dtype=dtype,
+        move="" if nf4 else _MOVE,
         quantization=_NF4.format(dtype=dtype) if nf4 else "",
         fewest=made.min_pixels,
         most=made.max_pixels,

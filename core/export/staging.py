@@ -66,6 +66,9 @@ class Staging:
         )
         told = self.files / EXPORT_FILE
         told.write_bytes(msgspec.json.format(msgspec.json.encode(export)) + b"\n")
+        for path in files:
+            # safetensors writes for this user alone, whatever the user's other files are like.
+            path.chmod(stat.S_IMODE(told.stat().st_mode))
         for path in (*files, told, self.files):
             flush(path)
         old = _beside(self._out, _OLD)

@@ -75,7 +75,7 @@ def test_the_card_has_the_runs_own_figures(run: RunDir, tmp_path: Path) -> None:
     assert "| this model, on the same photos | 4 | 75.0 % [30–95] |" in card
     assert "24 rows to train on and 8 for validation; 0 rows" in card
     assert "| steps | 1 of 4 |" in card
-    assert "| train.learning\\_rate | 0.001 |" in card
+    assert "| train.learning_rate | 0.001 |" in card
     assert "| peak of memory | 1.25 GiB |" in card
     assert "--no-verify" in card
 
