@@ -14,6 +14,7 @@ from core.config import (
     LoraConfig,
     ModelConfig,
     RunConfig,
+    Targets,
     TrainConfig,
     ValidationConfig,
 )
@@ -57,6 +58,7 @@ class Signs:
         *,
         dtype: str = "fp32",
         dropout: float = 0.0,
+        targets: Targets = "language",
         data: dict[str, Any] | None = None,
         **train: Any,
     ) -> Job:
@@ -70,7 +72,7 @@ class Signs:
                 **(data or {}),
             ),
             device=DeviceConfig(profile="cpu"),
-            lora=LoraConfig(rank=4, dropout=dropout),
+            lora=LoraConfig(rank=4, dropout=dropout, targets=targets),
             train=TrainConfig(**{**settings, "learning_rate": 1e-3, "seed": 3, **train}),
             validation=ValidationConfig(max_new_tokens=8),
         )

@@ -23,6 +23,7 @@ _PLACES = {
     "stop": "stop.stop",
     "abort": "stop.abort",
     "predict": "predict.run",
+    "export": "export.run",
     "doctor": "doctor.run",
 }
 

@@ -1,10 +1,7 @@
 """``kocr-tui plan``: what every setup would take, predicted without a card."""
 
 import argparse
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +9,18 @@ from core import launch, toml_file
 from core.errors import UsageError
 from core.planning import PlanRequest
 from core.profile import load_profile
-from kocr_tui import format as fmt
 from kocr_tui.options.run_config import refuse_no_model, refuse_no_root, refuse_no_rows
 from kocr_tui.plain import report
 from kocr_tui.plain.plan_report import lines
+from kocr_tui.plain.progress import told_line
 from kocr_tui.strings import say
-
-_CLEAR = "\r\x1b[K"
 
 
 def run(options: argparse.Namespace) -> int:
     """Plans and shows the setups; returns 3 on Ctrl-C."""
     request = request_of_options(options)
     try:
-        with _progress() as tell:
+        with told_line(say("plan.progress")) as tell:
             plan = launch.plan(request, tell)
     except KeyboardInterrupt:
         print(f"kocr-tui: {say('plan.interrupted')}", file=sys.stderr)
@@ -92,21 +87,3 @@ def _data(options: argparse.Namespace) -> dict[str, str]:
         found["root"] = Path(options.root).expanduser()
         refuse_no_root(str(found["root"]))
     return {name: str(path.resolve()) for name, path in found.items()}
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int, str], None]]:
-    """One line on standard error, drawn anew at every step; silent where nobody watches."""
-    watched = sys.stderr.isatty()
-
-    def tell(done: int, total: int, words: str) -> None:
-        if watched:
-            text = f"{say('plan.progress')} {done:,} / {total:,}  {fmt.visible(words)}"
-            columns = shutil.get_terminal_size().columns - 1
-            print(_CLEAR + fmt.cut(text, columns), end="", file=sys.stderr, flush=True)
-
-    try:
-        yield tell
-    finally:
-        if watched:
-            print(_CLEAR, end="", file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 from core.differences import NAMES
 from core.visible_text import visible
 from kocr_tui.options.evaluate_options import add_evaluate_options
+from kocr_tui.options.export_options import EXPORT, add_export_options
 from kocr_tui.options.option_types import count, layers, listed, one_of, photo_size, port
 from kocr_tui.options.predict_options import PROMPT, add_predict_options
 from kocr_tui.options.run_options import add_card, add_goals, add_root, add_run_options, add_why
@@ -68,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_evaluate_options(_add(commands, common, "evaluate", evaluate))
     predict = "read signs with a run's adapter, another adapter, or a base model"
     add_predict_options(_add(commands, common, "predict", predict))
+    add_export_options(_add(commands, common, "export", EXPORT))
     doctor = _add(commands, common, "doctor", "what this box can do, what is wrong, what to type")
     _add_json(doctor)
     return parser

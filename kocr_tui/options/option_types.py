@@ -50,12 +50,12 @@ def layers(text: str) -> str | int:
 
 
 def checkpoint(text: str) -> str | int:
-    """``best``, ``last``, or a step of 0 or more."""
+    """``best``, ``last``, or the step of one."""
     if text in ("best", "last"):
         return text
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"needs best, last or a step, not {text!r}")
-    return int(text)
+    if text.isdecimal() and len(text) <= 18:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"needs best, last or a step, not {text!r}")
 
 
 def reader(text: str) -> str:

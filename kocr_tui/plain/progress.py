@@ -1,9 +1,12 @@
 """One line on standard error that shows how far long work is."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from kocr_tui import format as fmt
 
 _SECONDS = 0.2
 _CLEAR = "\r\x1b[K"
@@ -43,3 +46,21 @@ class _Line:
         rate = (done - self._first) / max(now - self._started, 1e-9)
         text = f"{self._what} {done:,} / {total:,}  {rate:,.0f}/s"
         print(f"{_CLEAR}{text}", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def told_line(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Hears (done, total, words) of a process and shows them; silent where nobody watches."""
+    watched = sys.stderr.isatty()
+
+    def tell(done: int, total: int, words: str) -> None:
+        if watched:
+            text = f"{what} {done:,} / {total:,}  {fmt.visible(words)}"
+            columns = shutil.get_terminal_size().columns - 1
+            print(_CLEAR + fmt.cut(text, columns), end="", file=sys.stderr, flush=True)
+
+    try:
+        yield tell
+    finally:
+        if watched:
+            print(_CLEAR, end="", file=sys.stderr, flush=True)

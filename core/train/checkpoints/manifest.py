@@ -1,6 +1,5 @@
 """A folder's files by size and SHA-256, so that damage and what doesn't belong are found."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from core.durable import flush
+from core.file_record import FileRecord, record_of
 
 MANIFEST_FILE = "manifest.json"
 _SUFFIXES = frozenset({".json", ".safetensors", ".md"})
@@ -19,13 +19,6 @@ _AT_A_TIME = 4
 
 class UnreadableError(ValueError):
     """The disk didn't give a file just now, which says nothing of what is in it."""
-
-
-class FileRecord(msgspec.Struct, frozen=True):
-    """A file's size, and the SHA-256 (hex) of its content."""
-
-    bytes: int
-    sha256: str
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -47,7 +40,7 @@ def seal(folder: Path) -> Manifest:
     # Neither hashing nor waiting for the disk holds Python's lock, so one hides the other.
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         flushing = [pool.submit(flush, path) for path in files]
-        records = list(pool.map(_record, files))
+        records = list(pool.map(record_of, files))
         for flushed in flushing:
             flushed.result()
     names = [path.relative_to(folder).as_posix() for path in files]
@@ -104,7 +97,7 @@ def _check_file(path: Path, name: str, record: FileRecord, *, hashes: bool) -> N
         size = path.stat().st_size
         if size != record.bytes:
             raise ValueError(f"{name} is damaged: {size:,} bytes instead of {record.bytes:,}")
-        if hashes and _record(path) != record:
+        if hashes and record_of(path) != record:
             raise ValueError(f"{name} is damaged: its SHA-256 is another")
     except OSError as error:
         raise unreadable(name, error) from error
@@ -131,9 +124,3 @@ def _files(folder: Path) -> Iterator[Path]:
             if not stat.S_ISREG(mode) or path.suffix not in _SUFFIXES:
                 raise ValueError(f"{entry.name} is no JSON, safetensors or Markdown file")
             yield path
-
-
-def _record(path: Path) -> FileRecord:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return FileRecord(bytes=os.fstat(file.fileno()).st_size, sha256=digest)
