@@ -4,7 +4,6 @@ import os
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -39,7 +38,7 @@ def fill(run: RunDir, config: RunConfig, setup: Setup) -> None:
     signals.install()
     control = Control(None, nowhere, signals)
     profile = load_profile(config.device.profile)
-    with hold_cards(profile, 1, partial(print, file=sys.stderr)):
+    with hold_cards(profile, 1):
         require_device(profile)
         job = open_job(run, config, profile, nowhere, control).under(setup)
         _fill_all(job, setup)

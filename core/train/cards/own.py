@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -44,9 +45,13 @@ def refuse_lost(cards: list[Card]) -> None:
             raise GpuLostError(lost_words(card))
 
 
+def _to_standard_error(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 @contextlib.contextmanager
 def hold_cards(
-    profile: Profile, processes: int, warn: Callable[[str], object]
+    profile: Profile, processes: int, warn: Callable[[str], object] = _to_standard_error
 ) -> Iterator[list[Card]]:
     """One program a card: a second one would take the memory that was certified for the first.
 
