@@ -117,7 +117,8 @@ def _document(words: Words, language: Language, joined: Joined, cards: Sequence[
             sections.spread_section(words, joined),
             sections.strata_section(words, joined),
             sections.measures_section(words, joined),
-            tag("div", _legend(words), *cards, id="misses"),
+            _legend(words),
+            *cards,
         ),
         tag("footer", words.footer.format(size=_SIZE)),
     )
