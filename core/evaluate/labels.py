@@ -88,7 +88,7 @@ def labelled_rows(
     if not rows:
         raise UsageError(f"{path}: no rows in it")
     if count is not None:
-        rows = [rows[place] for place in sorted(validation_order(seed, len(rows))[:count].tolist())]
+        rows = [rows[place] for place in drawn(len(rows), count, seed)]
     facts = book.facts([row.image for row in rows], "header", tell, root)
     return [
         msgspec.structs.replace(row, size=(fact.width, fact.height))
@@ -96,6 +96,11 @@ def labelled_rows(
         else msgspec.structs.replace(row, why=fact.sentence)
         for row, fact in zip(rows, facts, strict=True)
     ]
+
+
+def drawn(rows: int, count: int, seed: int) -> list[int]:
+    """The places (from 0) of ``count`` rows of ``rows``, or of all where there are no more."""
+    return sorted(validation_order(seed, rows)[:count].tolist())
 
 
 def _given_id(line: bytes, metadata: dict[str, Any] | None) -> str | None:

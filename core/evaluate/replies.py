@@ -10,7 +10,7 @@ import msgspec
 
 from core.data.lines import numbered_lines
 from core.errors import UsageError, first_line
-from core.evaluate.labels import LabelledRow, photo_hash
+from core.evaluate.labels import LabelledRow, drawn, photo_hash
 from core.evaluate.predictions import ReadRow, row_id
 from core.nfc import nfc
 from core.visible_text import visible
@@ -67,18 +67,23 @@ def read_replies(path: Path) -> list[GivenReply]:
 
 
 def as_read_rows(
-    rows: Sequence[LabelledRow], replies: Iterable[GivenReply], source: Path, *, hashes: bool
+    rows: Sequence[LabelledRow],
+    replies: Iterable[GivenReply],
+    source: Path,
+    *,
+    hashes: bool,
+    count: int | None = None,
+    seed: int = 0,
 ) -> list[ReadRow]:
-    """A row of predictions for each row of the data, not yet scored.
+    """A row of predictions for each row of the data, or ``count`` drawn by the seed; not scored.
 
-    With ``hashes`` every photo that is there is read for its hash. A row without a reply has none
-    in what it becomes, and says so. Raises UsageError for replies that belong to no row or to a row
-    that has one, naming the first three lines and how many there are.
+    With ``hashes`` their photos, where they are there, are read for their hash. A row without a
+    reply has none in what it becomes, and says so. Raises UsageError for replies that belong to no
+    row or to one that has another reply, naming the first three lines and how many there are.
     """
     found = _matched(rows, replies, source)
-    return [
-        _read_row(row, found.get(place), source, hashes=hashes) for place, row in enumerate(rows)
-    ]
+    places = range(len(rows)) if count is None else drawn(len(rows), count, seed)
+    return [_read_row(rows[place], found.get(place), source, hashes=hashes) for place in places]
 
 
 def _matched(

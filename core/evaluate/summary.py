@@ -60,7 +60,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 def summarize(rows: Sequence[ReadRow]) -> Summary:
     """All measures over the rows, from the ``scores`` they carry, and their strata.
 
-    Raises ValueError for a row that wasn't scored (see `scored`).
+    Raises ValueError for a row that wasn't scored (see `with_scores`).
     """
     measures = [measures_of(row) for row in rows]
     scores = {
@@ -83,6 +83,11 @@ def scored(row: ReadRow) -> ReadRow:
         extracted=None if row.reply is None else extract_answer(row.reply),
         scores=msgspec.structs.asdict(found),
     )
+
+
+def with_scores(rows: Iterable[ReadRow]) -> list[ReadRow]:
+    """The rows, those without the measures of this version scored anew."""
+    return [row if row.scores.keys() == _MEASURES else scored(row) for row in rows]
 
 
 def measures_of(row: ReadRow) -> RowMeasures:

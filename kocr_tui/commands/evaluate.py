@@ -2,8 +2,9 @@
 
 import argparse
 import importlib.metadata
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.data.photos import PhotoBook
@@ -13,8 +14,9 @@ from core.evaluate.compare import compare
 from core.evaluate.labels import labelled_rows
 from core.evaluate.predictions import Header, ReadRow, read_predictions, write_predictions
 from core.evaluate.replies import as_read_rows, read_replies
-from core.evaluate.summary import scored, summarize
+from core.evaluate.summary import scored, summarize, with_scores
 from core.run_dir import home
+from kocr_tui import format as fmt
 from kocr_tui.options.run_config import refuse_no_root
 from kocr_tui.plain import report, scores_report
 from kocr_tui.plain.progress import progress_line
@@ -34,32 +36,40 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"kocr-tui: {say('scores.interrupted')}", file=sys.stderr)
         return 3
-    if options.out is not None:
-        write_predictions(Path(options.out).expanduser(), header, rows)
-    show(options, header, rows, Path(options.out).expanduser() if options.out else None)
+    out = Path(options.out).expanduser() if options.out is not None else None
+    if out is not None:
+        write_predictions(out, header, rows)
+    show(options, header, rows, out)
     return 0
 
 
 def show(
     options: argparse.Namespace, header: Header, rows: Sequence[ReadRow], out: Path | None
 ) -> None:
-    """Prints the scores of scored rows as the options ask, and writes the page.
+    """Prints the scores of rows as the options ask, and writes the page.
 
     ``out`` is where the predictions are kept, if they are.
     """
+    rows = with_scores(rows)
     summary = summarize(rows)
-    page = Path(options.page).expanduser() if options.page is not None else None
-    if page is not None:
-        from core.evaluate.page.write import write_page
-
-        write_page(page, header, rows, summary)
+    said = _page(options, {header.reader: (header, rows)})
     if options.json:
         print(report.as_json(scores_report.document(summary, rows if options.rows else None)))
         return
-    print("\n".join(scores_report.lines(summary, header.reader)))
-    for key, path in (("kept", out), ("page", page)):
-        if path is not None:
-            print(say(f"scores.{key}", path=path))
+    kept = [say("scores.kept", path=fmt.visible(str(out)))] if out is not None else []
+    print("\n".join([*scores_report.lines(summary, header.reader), *kept, *said]))
+
+
+def _page(
+    options: argparse.Namespace, sets: Mapping[str, tuple[Header | None, Sequence[ReadRow]]]
+) -> list[str]:
+    """Writes the page where one is asked for, and returns what there is to say of it."""
+    if options.page is None:
+        return []
+    from kocr_tui.commands import evaluate_page
+
+    root = os.path.realpath(Path(options.root).expanduser()) if options.root is not None else None
+    return [evaluate_page.write(Path(options.page).expanduser(), sets, root)]
 
 
 def _replies(options: argparse.Namespace) -> tuple[Header, list[ReadRow]]:
@@ -74,23 +84,24 @@ def _replies(options: argparse.Namespace) -> tuple[Header, list[ReadRow]]:
     refuse_no_root(root)
     path = Path(data).expanduser()
     replies = read_replies(source)
+    book = PhotoBook(home() / "cache" / PHOTO_CACHE)
     with progress_line(say("scores.progress")) as tell:
-        rows = labelled_rows(
-            path,
-            PhotoBook(home() / "cache" / PHOTO_CACHE),
-            root=root,
-            count=options.count,
-            seed=options.seed or 0,
-            tell=tell,
-        )
-    kept = options.out is not None or options.page is not None
+        labelled = labelled_rows(path, book, root=root, tell=tell)
+    rows = as_read_rows(
+        labelled,
+        replies,
+        source,
+        hashes=options.out is not None or options.page is not None,
+        count=options.count,
+        seed=options.seed or 0,
+    )
     header = Header(
         reader=source.name,
         data=str(path.resolve()),
         rows=len(rows),
         versions={"kocr-tui": importlib.metadata.version("kocr-tui")},
     )
-    return header, [scored(row) for row in as_read_rows(rows, replies, source, hashes=kept)]
+    return header, [scored(row) for row in rows]
 
 
 def _own(source: Path) -> tuple[Header, list[ReadRow]]:
@@ -107,15 +118,16 @@ def _compare(options: argparse.Namespace) -> int:
         raise UsageError("--compare takes two files of predictions or more, and nothing beside")
     if len(set(names)) < len(names):
         raise UsageError(f"{names[0]}: --compare takes each file once")
-    files = {}
+    sets = {}
     for name in names:
         found = read_predictions(Path(name))
         if not found.rows:
             raise UsageError(f"{name}: no predictions in it; `evaluate … --out FILE` writes some")
-        files[name] = [scored(row) for row in found.rows]
-    comparison = compare(files)
+        sets[name] = found.header, [scored(row) for row in found.rows]
+    comparison = compare({name: rows for name, (_header, rows) in sets.items()})
+    said = _page(options, sets)
     if options.json:
         print(report.as_json(report.plain(comparison)))
     else:
-        print("\n".join(scores_report.comparison_lines(comparison)))
+        print("\n".join([*scores_report.comparison_lines(comparison), *said]))
     return 0

@@ -1,9 +1,6 @@
 """Every measure of a reply: twenty typical misses counted by hand, and what must always hold."""
 
-import difflib
-import random
 import unicodedata
-from functools import partial
 from typing import Literal
 
 import pytest
@@ -11,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.evaluate.jaso import jaso, one_minus_ned
-from core.evaluate.kstr import WILDCARD, kstr_jaso, kstr_word, wildcard_distance
+from core.evaluate.kstr import WILDCARD, kstr_jaso, kstr_word
 from core.evaluate.measures import MISSING, RowMeasures, character_error_rate, measure
 from core.evaluate.names import accepted_forms
 from core.evaluate.predictions import ReadRow
 from core.evaluate.refusals import is_over_long, is_refusal
 from core.evaluate.summary import scored, summarize
-from core.evaluate.text import normalize, similarity
 
 ONE_MART = "원마트 (ONE MART)"
 # What is right of an answer that is the label, and of one that only normalises to it.
@@ -216,78 +212,6 @@ def test_over_long_begins_above_twice_the_truth_and_twenty() -> None:
     assert is_over_long("가나", "가" * 25)
 
 
-@pytest.mark.parametrize(
-    ("text", "letters"),
-    [
-        ("마왕 ㅋㅋ A1", "ㅁㅏㅇㅘㅇ ㅋㅋ A1"),
-        ("닭값", "ㄷㅏㄺㄱㅏㅄ"),
-        ("\u1100", "ㄱ"),
-        ("\u1161\u11a8", "ㅏㄱ"),
-        (unicodedata.normalize("NFD", "힣"), "ㅎㅣㅎ"),
-    ],
-)
-def test_syllables_come_apart_into_letters(text: str, letters: str) -> None:
-    assert jaso(text) == letters
-
-
-@given(st.text(HANGUL))
-def test_letters_are_those_of_unicode(text: str) -> None:
-    apart = unicodedata.normalize("NFD", text)
-    names = [unicodedata.name(letter).split()[-1] for letter in jaso(text)]
-    assert names == [unicodedata.name(letter).split()[-1] for letter in apart]
-
-
-@pytest.mark.parametrize(
-    ("truth", "answer", "word", "letters"),
-    [
-        ("퀸 노래방", "퀸노래방", True, 1.0),
-        ("Cafe", "cafe", False, 0.75),
-        ("가□다", "가나다", True, 1.0),
-        ("가□다", "가다", True, 1.0),
-        ("가□다", "가나나다", False, 1 - 1 / 8),
-        ("□", "", True, 1.0),
-        ("□□", "가나", True, 1.0),
-        ("□", "가나", False, 1 - 1 / 4),
-        ("가나", "가□", False, 1 - 3 / 5),
-    ],
-)
-def test_k_str_bench(truth: str, answer: str, word: bool, letters: float) -> None:
-    assert kstr_word(truth, answer) is word
-    assert kstr_jaso(truth, answer) == pytest.approx(letters)
-
-
-def expansions(label: str, alphabet: str) -> set[str]:
-    """All that a label can stand for."""
-    found = {""}
-    for letter in label:
-        choices = ("", *alphabet) if letter == WILDCARD else (letter,)
-        found = {begun + choice for begun in found for choice in choices}
-    return found
-
-
-def levenshtein(a: str, b: str) -> int:
-    above = list(range(len(b) + 1))
-    for place, letter in enumerate(a, start=1):
-        row = [place]
-        for at, other in enumerate(b, start=1):
-            row.append(min(above[at] + 1, row[-1] + 1, above[at - 1] + (letter != other)))
-        above = row
-    return above[-1]
-
-
-@given(st.text("ab□", max_size=5), st.text("abc", max_size=5))
-def test_a_wildcard_stands_for_any_character_or_none(label: str, word: str) -> None:
-    best = min(levenshtein(each, word) for each in expansions(label, "abc"))
-    assert wildcard_distance(label, word) == best
-
-
-@given(st.text(max_size=9), st.text(max_size=9))
-def test_distances_equal_those_of_the_textbook(a: str, b: str) -> None:
-    longest = max(len(a), len(b))
-    assert one_minus_ned(a, b) == pytest.approx(1 - levenshtein(a, b) / longest if longest else 1)
-    assert one_minus_ned(a, b) == one_minus_ned(b, a)
-
-
 @given(SIGNS, SIGNS, FORMS, FORMS)
 def test_no_measure_sees_how_syllables_are_composed(
     truth: str, reply: str, left: Form, right: Form
@@ -330,57 +254,3 @@ def test_what_has_no_direction(a: str, b: str) -> None:
     if WILDCARD not in a + b:
         assert kstr_jaso(a, b) == kstr_jaso(b, a)
         assert kstr_word(a, b) == kstr_word(b, a)
-
-
-def random_pairs(count: int) -> list[tuple[str, str]]:
-    """Names of 2 to 12 syllables out of twelve, each beside itself with up to four edits."""
-    draw = random.Random(0)
-    alphabet = [chr(draw.randrange(0xAC00, 0xD7A4)) for _ in range(12)]
-    pairs = []
-    for _ in range(count):
-        name = [draw.choice(alphabet) for _ in range(draw.randint(2, 12))]
-        pairs.append(("".join(name), "".join(edited(list(name), alphabet, draw))))
-    return pairs
-
-
-def edited(name: list[str], alphabet: list[str], draw: random.Random) -> list[str]:
-    for _ in range(draw.randint(0, 4)):
-        kind, place = draw.randrange(4), draw.randrange(len(name) + 1)
-        if kind == 0:
-            name.insert(place, draw.choice(alphabet))
-        elif name and kind == 1:
-            name.pop(min(place, len(name) - 1))
-        elif name and kind == 2:
-            name[min(place, len(name) - 1)] = draw.choice(alphabet)
-        elif len(name) > 1:
-            place = min(place, len(name) - 2)
-            name[place], name[place + 1] = name[place + 1], name[place]
-    return name
-
-
-def common(a: str, b: str) -> int:
-    """The length of the longest common subsequence."""
-    above = [0] * (len(b) + 1)
-    for letter in a:
-        row = [0]
-        for at, other in enumerate(b):
-            row.append(above[at] + 1 if letter == other else max(above[at + 1], row[at]))
-        above = row
-    return above[-1]
-
-
-def test_rapidfuzz_and_difflib_differ_as_the_docstring_says() -> None:
-    match = partial(difflib.SequenceMatcher, None, autojunk=False)
-    differing = other_side = 0
-    for a, b in random_pairs(10_000):
-        assert normalize(a + b) == a + b
-        blocks = sum(block.size for block in match(a, b).get_matching_blocks())
-        ours, greedy = similarity(a, b), 100 * match(a, b).ratio()
-        assert ours == pytest.approx(200 * common(a, b) / len(a + b) if a + b else 100)
-        assert (abs(ours - greedy) > 1e-9) == (blocks < common(a, b))
-        differing += blocks < common(a, b)
-        other_side += (ours >= 80) != (greedy >= 80)
-        assert greedy <= ours + 1e-9
-    assert (differing, other_side) == (110, 15)
-    assert similarity("가가가나가", "가나가나가") == 80
-    assert 100 * match("가가가나가", "가나가나가").ratio() == pytest.approx(60)

@@ -206,6 +206,14 @@ def test_a_reply_finds_its_row(data: Path, keys: dict[str, Any]) -> None:
     assert others[0].why == "no reply in replies.jsonl"
 
 
+def test_replies_to_rows_that_were_not_drawn_are_no_strangers(data: Path) -> None:
+    lines = [{"row": row, "reply": f"{row}"} for row in range(1, 5)]
+    source = jsonl(data.parent / "replies.jsonl", *lines)
+    read = as_read_rows(rows_of(data), read_replies(source), source, hashes=False, count=2, seed=3)
+    assert [row.row for row in read] == [row.line for row in rows_of(data, count=2, seed=3)]
+    assert [row.reply for row in read] == [str(row.row) for row in read]
+
+
 def test_the_whole_path_and_the_photos_hash_find_a_row(data: Path) -> None:
     photo = hashlib.sha256((data.parent / "b.jpg").read_bytes()).hexdigest()
     known = row_id(photo, "b.jpg", PROMPT, "사아")

@@ -15,7 +15,7 @@ from core.evaluate.measures import RowMeasures
 from core.evaluate.paired import PairedTable, mcnemar, newcombe
 from core.evaluate.predictions import ReadRow, row_id
 from core.evaluate.strata import MOST_CATEGORIES, strata
-from core.evaluate.summary import Summary, measures_of, scored, summarize
+from core.evaluate.summary import Summary, measures_of, scored, summarize, with_scores
 from core.evaluate.text import Scores, wilson
 
 
@@ -78,6 +78,8 @@ def test_rows_that_were_not_scored_are_refused() -> None:
 def test_scoring_anew_is_what_counts() -> None:
     row = msgspec.structs.replace(read_row("가나", "가나"), extracted="x", scores={"exact": 0})
     assert scored(row) == read_row("가나", "가나")
+    whole = msgspec.structs.replace(row, scores=read_row("가나").scores)
+    assert with_scores([row, whole]) == [read_row("가나", "가나"), whole]
 
 
 @pytest.mark.parametrize(
