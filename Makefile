@@ -18,6 +18,7 @@ check: $(INSTALLED)
 
 screens: $(INSTALLED)
 	$(BIN)/python docs/screens.py
+	$(BIN)/python docs/page.py
 
 gpu: $(INSTALLED)
 	$(BIN)/pytest tests/gpu -rs

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from screens import RECORDED
 
 from core.data.images import upright_size
@@ -28,7 +30,10 @@ from core.run_dir import RunDir
 DOCS = Path(__file__).parent
 RUN = RECORDED / "runs" / "20261125-041632-demo"
 CHROMIUM = "/usr/bin/chromium"
-SIZES = {"page": "1240,1010", "misses": "1240,700"}
+WIDTH, TALL = 1240, 8000
+HEIGHTS = {"page": 1180, "misses": 760}
+# The colour that marks a wrong syllable; the highest one is in the legend of the misses.
+MARK = (255, 225, 168)
 
 
 def recorded(scope: str) -> list[Prediction]:
@@ -79,32 +84,44 @@ def sets_of(photos: Path) -> list[NamedSet]:
     ]
 
 
-def take(page: Path, name: str, part: str = "") -> None:
-    """What a window shows of the page from one of its parts on."""
-    profile = page.with_name("profile")
+def take(page: Path) -> Image.Image:
+    """The whole page, or as much of it as there is room for in a very high window."""
+    picture = page.with_suffix(".png")
     subprocess.run(
         [
             CHROMIUM,
             "--headless",
             "--no-sandbox",
             "--hide-scrollbars",
-            f"--user-data-dir={profile}",
-            f"--window-size={SIZES[name]}",
-            f"--screenshot={DOCS / f'{name}.png'}",
-            f"{page.as_uri()}{part}",
+            f"--user-data-dir={page.with_name('profile')}",
+            f"--window-size={WIDTH},{TALL}",
+            f"--screenshot={picture}",
+            page.as_uri(),
         ],
         check=True,
     )
+    return Image.open(picture).convert("RGB")
+
+
+def top_of_misses(whole: Image.Image) -> int:
+    """Where the legend of the misses is, in pixels from the top."""
+    rows, _columns = np.nonzero((np.asarray(whole) == MARK).all(axis=2))
+    return int(rows.min()) - 12
 
 
 def main() -> None:
     """Makes the signs anew, which are the same bytes, the page, and its pictures."""
+    if not Path(CHROMIUM).exists():
+        print(f"no pictures of the page: {CHROMIUM} is not installed")
+        return
     with tempfile.TemporaryDirectory() as folder:
         made = write_dataset(Path(folder), train=0, validation=VALIDATION_PHOTOS, seed=SEED)
         page = Path(folder) / "page.html"
         print(write_page(page, sets_of(made.validation.parent / "images" / "validation")))
-        take(page, "page")
-        take(page, "misses", "#misses")
+        whole = take(page)
+    for name, top in (("page", 0), ("misses", top_of_misses(whole))):
+        part = whole.crop((0, top, WIDTH, top + HEIGHTS[name]))
+        part.quantize(256).save(DOCS / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

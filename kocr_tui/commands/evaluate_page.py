@@ -8,6 +8,7 @@ from core.evaluate.page.numbers import file_size
 from core.evaluate.page.sets import NamedSet
 from core.evaluate.page.write import write_page
 from core.evaluate.predictions import Header, ReadRow
+from kocr_tui.plain.progress import progress_line
 from kocr_tui.strings import language, say
 
 Sets = Mapping[str, tuple[Header | None, Sequence[ReadRow]]]
@@ -24,7 +25,8 @@ def write(page: Path, sets: Sets, root: str | None = None) -> str:
         for name, (header, rows) in zip(short_names(list(sets)), sets.values(), strict=True)
     ]
     try:
-        written = write_page(page, named, language(), root=root)
+        with progress_line(say("page.progress")) as tell:
+            written = write_page(page, named, language(), root=root, tell=tell)
     except OSError as error:
         raise KocrError(f"{page}: can't be written: {error.strerror}") from error
     return say(

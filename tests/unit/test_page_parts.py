@@ -137,7 +137,12 @@ def test_photos_that_cannot_be_shown_say_why(tmp_path: Path) -> None:
     Image.new("RGB", (20, 10)).save(tmp_path / "outside.png")
     (root / "bad.jpg").write_bytes(b"no photo")
     names = ["small.png", "bad.jpg", "none.jpg", "../outside.png"]
-    small, *others = thumbnails([str(root / name) for name in names], str(root.resolve()))
+    told: list[tuple[int, int]] = []
+    paths = [str(root / name) for name in names]
+    made = thumbnails([*paths, paths[0]], str(root.resolve()), lambda *tally: told.append(tally))
+    assert list(made) == paths
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    small, *others = made.values()
     assert small.size == (20, 10)
     assert all(one.uri is None for one in others)
     whys = [one.why for one in others]

@@ -169,6 +169,14 @@ def test_a_batch_that_does_not_fit_is_read_in_halves(photos: list[Photo]) -> Non
     assert replies[1].why == "the model can't read it: height must be larger than factor"
 
 
+def test_a_card_that_fails_is_no_fault_of_a_photo(photos: list[Photo]) -> None:
+    def generate(batch: Sequence[Opened]) -> list[Reply]:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        read_opened(photos, generate, CpuDevice(2**30, 2**30))
+
+
 @pytest.mark.skipif(find_spec("torchvision") is not None, reason="torchvision is installed")
 def test_a_model_whose_processor_needs_more_says_what_to_install(
     tiny_model_folder: Path,

@@ -1,11 +1,11 @@
 """Cards of rows: the photo, the truth, and what each set of predictions says of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from core.evaluate.page.charts import swatch
 from core.evaluate.page.html import Markup, tag, together
 from core.evaluate.page.marking import Piece, differing, shortened
-from core.evaluate.page.thumbnails import Thumbnail, thumbnails
+from core.evaluate.page.thumbnails import Thumbnail
 from core.evaluate.page.words import Words
 from core.evaluate.predictions import ReadRow
 from core.evaluate.summary import measures_of
@@ -14,13 +14,16 @@ _ELEMENTS = {"replaced": "mark", "missing": "del", "added": "ins"}
 
 
 def gallery(
-    words: Words, names: Sequence[str], rows: Sequence[Sequence[ReadRow]], root: str | None
+    words: Words,
+    names: Sequence[str],
+    rows: Sequence[Sequence[ReadRow]],
+    photos: Mapping[str, Thumbnail],
 ) -> Markup:
-    """A card a row; each of ``rows`` holds the same row of every set, in the order of ``names``."""
-    photos = thumbnails([of_sets[0].image for of_sets in rows], root)
-    cards = (
-        _card(words, names, of_sets, photo) for of_sets, photo in zip(rows, photos, strict=True)
-    )
+    """A card a row; each of ``rows`` holds the same row of every set, in the order of ``names``.
+
+    ``photos`` are by the path that the row of the first set has.
+    """
+    cards = (_card(words, names, of_sets, photos[of_sets[0].image]) for of_sets in rows)
     return tag("div", *cards, class_="gallery")
 
 

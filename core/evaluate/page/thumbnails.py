@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,10 +26,21 @@ class Thumbnail:
     why: str = ""
 
 
-def thumbnails(paths: Sequence[str], root: str | None) -> list[Thumbnail]:
-    """One a path, in order; a photo that can't be read or leads out of ``root`` has a why."""
+def thumbnails(
+    paths: Iterable[str], root: str | None, tell: Callable[[int, int], None] | None = None
+) -> dict[str, Thumbnail]:
+    """One for every path; a photo that can't be read or leads out of ``root`` has a why.
+
+    ``tell`` hears how many are made and how many there are.
+    """
+    each = list(dict.fromkeys(paths))
+    made: dict[str, Thumbnail] = {}
     with ThreadPoolExecutor(_WORKERS, thread_name_prefix="thumbnail") as pool:
-        return list(pool.map(partial(thumbnail, root=root), paths))
+        for path, found in zip(each, pool.map(partial(thumbnail, root=root), each), strict=True):
+            made[path] = found
+            if tell is not None:
+                tell(len(made), len(each))
+    return made
 
 
 def thumbnail(path: str, root: str | None) -> Thumbnail:

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +12,7 @@ from core.evaluate.page.gallery import gallery
 from core.evaluate.page.html import Markup, tag, together
 from core.evaluate.page.numbers import file_size
 from core.evaluate.page.sets import Beside, Joined, NamedSet, join
+from core.evaluate.page.thumbnails import thumbnails
 from core.evaluate.page.words import Language, Words, words_in
 
 MOST_CARDS = 200
@@ -42,20 +43,24 @@ def write_page(
     *,
     root: str | None = None,
     most_cards: int = MOST_CARDS,
+    tell: Callable[[int, int], None] | None = None,
 ) -> WrittenPage:
     """Writes a page of one or more sets of scored predictions of the same rows.
 
     Of the first set's photos small copies are put in, ``most_cards`` at most; where ``root`` (a
-    real path) is given, none that leads out of it. Raises UsageError where the sets are not of the
-    same rows, ValueError for rows that aren't scored, and OSError where the file can't be written.
+    real path) is given, none that leads out of it. ``tell`` hears of copies made and in all. Raises
+    UsageError where the sets are not of the same rows, ValueError for rows that aren't scored, and
+    OSError where the file can't be written.
     """
     words = words_in(language)
     joined = join(sets)
     groups = _groups(words, joined)
     shares = fair_shares([len(group.rows) for group in groups], most_cards)
+    shown = [group.rows[:share] for group, share in zip(groups, shares, strict=True)]
+    photos = thumbnails((beside[0].image for rows in shown for beside in rows), root, tell)
     cards = [
-        _gallery(words, joined, group, share, root)
-        for group, share in zip(groups, shares, strict=True)
+        _gallery(words, joined, group, gallery(words, joined.names, rows, photos), len(rows))
+        for group, rows in zip(groups, shown, strict=True)
     ]
     text = _document(words, language, joined, cards)
     # It's told in two or three figures, which its own few letters don't change.
@@ -93,14 +98,14 @@ def _groups(words: Words, joined: Joined) -> list[_Group]:
     return [*groups, _Group(words.missed_by_all, joined.missed())]
 
 
-def _gallery(words: Words, joined: Joined, group: _Group, share: int, root: str | None) -> Markup:
-    shown = words.shown.format(shown=f"{share:,}", n=f"{len(group.rows):,}")
+def _gallery(words: Words, joined: Joined, group: _Group, cards: Markup, count: int) -> Markup:
+    shown = words.shown.format(shown=f"{count:,}", n=f"{len(group.rows):,}")
     several = " several" if len(joined.sets) > 1 else ""
     return tag(
         "section",
         tag("h2", group.title),
         tag("p", shown if group.rows else words.none_here, class_="note"),
-        gallery(words, joined.names, group.rows[:share], root),
+        cards,
         class_=f"cards{several}",
     )
 
@@ -117,7 +122,8 @@ def _document(words: Words, language: Language, joined: Joined, cards: Sequence[
             sections.spread_section(words, joined),
             sections.strata_section(words, joined),
             sections.measures_section(words, joined),
-            tag("div", _legend(words), *cards, id="misses"),
+            _legend(words),
+            *cards,
         ),
         tag("footer", words.footer.format(size=_SIZE)),
     )

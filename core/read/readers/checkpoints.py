@@ -93,7 +93,7 @@ def _opened(checkpoint: Checkpoint, processor: Any, open_reader: OpenReader) -> 
     with hold_cards(profile, 1):
         require_device(profile)
         device = open_device(whole_box(profile), profile)
-        with in_one_line(device), device.session():
+        with in_one_line(device):
             yield open_reader(checkpoint, processor, device)
 
 
@@ -131,9 +131,7 @@ def load_weights(checkpoint: Checkpoint, kind: Any, device: Device) -> Any:
     )
     if missing := report["missing_keys"]:
         raise UsageError(f"{path}: weights are missing, {sorted(missing)[0]} among them")
-    model = model.to(device.torch_device).eval()
-    device.count([*model.parameters(), *model.buffers()])
-    return model
+    return model.to(device.torch_device).eval()
 
 
 def _missing_library(error: ImportError) -> str:

@@ -14,8 +14,9 @@ from transformers import GenerationConfig
 from core.data.images import Size, read_photo
 from core.data.unusable import UnusableError
 from core.errors import first_line
+from core.hardware.cuda_error import is_cuda_error
 from core.hardware.device import Device
-from core.hardware.out_of_memory import OutOfMemory, attempt
+from core.hardware.out_of_memory import OutOfMemory, attempt, is_out_of_memory
 from core.read.reader import Photo, Reply
 
 _WORKERS = 4
@@ -123,8 +124,10 @@ def _generate(generate: Generate, batch: Sequence[Opened]) -> list[Reply] | _Ref
     try:
         with torch.inference_mode():
             return generate(batch)
-    # What processors raise for photos of odd sizes and prompts that they can't place.
-    except (ValueError, TypeError, IndexError, KeyError) as error:
+    # What processors and models raise for photos of odd sizes and prompts that they can't place.
+    except (ValueError, TypeError, IndexError, KeyError, RuntimeError) as error:
+        if is_out_of_memory(error) or is_cuda_error(error):
+            raise
         return _Refusal(first_line(error))
 
 
