@@ -103,7 +103,8 @@ def staged(out: Path, *, force: bool) -> Iterator[Staging]:
     if not out.parent.is_dir():
         raise UsageError(f"{out.parent}: no such folder to put {out.name} into")
     name = hashlib.sha256(os.fsencode(out)).hexdigest()[:16]
-    with lock.hold(home() / "locks" / f"export-{name}.lock", lambda pid: _busy(out, pid)):
+    path = home() / "locks" / f"export-{name}.lock"
+    with lock.hold(path, lambda pid: _busy(out, pid), makes_folder=True):
         staging = Staging(out, force=force)
         try:
             staging.sweep()
