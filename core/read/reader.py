@@ -55,3 +55,10 @@ class LooksAhead(Protocol):
 
     def look_ahead(self, photos: Sequence[Photo]) -> None:
         """Begins to open what will be read next."""
+
+
+@runtime_checkable
+class HasNotes(Protocol):
+    """A reader that has something to say once it's open; ``notes`` are lines for people."""
+
+    notes: tuple[str, ...]

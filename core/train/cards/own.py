@@ -60,4 +60,4 @@ def hold_cards(profile: Profile, processes: int) -> Iterator[list[Card]]:
 
 
 def _card_busy(name: str | None, pid: int) -> str:
-    return f"{name}: busy: process {pid} trains on it, or fills a cache"
+    return f"{name}: busy: process {pid} trains on it, reads with it, or fills a cache"
