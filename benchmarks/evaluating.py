@@ -7,8 +7,9 @@ new tokens. The other loop is transformers' own: open the photo with Pillow, the
 image processor, ``generate`` with its KV cache, decode (what Qwen2VLProcessor does around them is
 spelt out, since that can't be made without torchvision). Ours is what `kocr-tui evaluate` does:
 photos opened in threads ahead of the model, batches of sixteen (as many as the demo's run proves)
-of about the same length, every row scored and written. torch has one thread in both. Loading the model is in neither figure. Rounds are interleaved in one process; a
-figure is the median of samples a second over rounds.
+of about the same length, every row scored and written. torch has one thread in both. Loading the
+model is in neither figure. Rounds are interleaved in one process; a figure is the median of samples
+a second over rounds.
 
 Expected before it was measured: a small model's step on a processor costs nearly the same for many
 rows as for one, so three to four times the samples a second.

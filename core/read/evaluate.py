@@ -26,7 +26,7 @@ from core.evaluate.predictions import (
 )
 from core.evaluate.summary import scored
 from core.read.opening import Described, describe
-from core.read.reader import LooksAhead, Photo, Reader, Reply
+from core.read.reader import HasNotes, LooksAhead, Photo, Reader, Reply
 from core.read.rows import Batches, batches_of, photo_of
 from core.reading import Evaluation, ReadRequest, Told
 from core.run_dir import RunDir, home
@@ -62,9 +62,16 @@ def evaluate(request: ReadRequest, work: Evaluation, tell: Tell) -> None:
         if not left:
             return
         with described.open() as reader, PredictionsWriter(out, header) as writer:
+            tell_notes(reader, tell)
             for read in _read(reader, left, asked.root):
                 writer.append(read)
                 progress.add(len(read))
+
+
+def tell_notes(reader: Reader, tell: Tell) -> None:
+    """Tells what a reader has to say once it's open."""
+    for note in reader.notes if isinstance(reader, HasNotes) else ():
+        tell(0, 0, Told(note=note))
 
 
 @dataclass(frozen=True)

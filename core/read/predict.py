@@ -7,7 +7,7 @@ from core.data.images import upright_size
 from core.data.schemas import check_text, clean
 from core.data.unusable import UnusableError
 from core.errors import UsageError
-from core.read.evaluate import Tell
+from core.read.evaluate import Tell, tell_notes
 from core.read.opening import describe
 from core.read.reader import LooksAhead, Photo, Reader, Reply
 from core.reading import PhotoReply, Photos, ReadRequest, Told
@@ -40,6 +40,7 @@ def predict(request: ReadRequest, work: Photos, tell: Tell) -> None:
             following = _look(batches[place + 1], prompt) if place + 1 < len(batches) else []
             if reader is None and any(isinstance(one, Photo) for one in looked):
                 reader = opened.enter_context(described.open())
+                tell_notes(reader, tell)
             for reply in _read(reader, looked, following):
                 told = PhotoReply(
                     photo=done, reply=reply.text, why=reply.why, tokens=reply.tokens, cut=reply.cut

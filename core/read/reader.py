@@ -57,6 +57,13 @@ class LooksAhead(Protocol):
         """Begins to open what will be read next."""
 
 
+@runtime_checkable
+class HasNotes(Protocol):
+    """A reader that has something to say once it's open; ``notes`` are lines for people."""
+
+    notes: tuple[str, ...]
+
+
 def pixels_of(photo: Photo) -> int:
     """How long a photo is to a reader of which no more is known; 0 where its size isn't."""
     return 0 if photo.size is None else photo.size[0] * photo.size[1]

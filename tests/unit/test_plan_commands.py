@@ -222,6 +222,7 @@ def test_the_planner_gets_the_request_and_its_progress_is_told(
             "no such model",
         ),
         ("sys.exit(print('out of disk', file=sys.stderr) or 1)", 1, "out of disk"),
+        ("sys.exit(print('card lost', file=sys.stderr) or 4)", 4, "card lost"),
         ("os.kill(os.getpid(), signal.SIGKILL)", 1, "the planner ended with code -9 and no word"),
         ("sys.exit(0)", 1, "the planner ended with code 0 and no word"),
     ],

@@ -64,6 +64,15 @@ def test_a_run_reads_as_it_was_trained(trained: TrainedRun, tmp_path: Path) -> N
     assert replies(without, tmp_path / "base") == trained.base
 
 
+def test_four_bit_weights_read_as_they_were_trained(signs: Signs, tmp_path: Path) -> None:
+    trained = make_trained_run(signs, "nf4")
+    source = Source(run=str(trained.run.path))
+    assert replies(source, tmp_path / "out") == trained.adapted
+    header = read_predictions(tmp_path / "out").header
+    assert header is not None
+    assert header.settings["weights"] == "nf4"
+
+
 @pytest.mark.parametrize(("which", "step"), [("best", BEST), ("last", 6), (2, 2)])
 def test_a_checkpoint_is_chosen(trained: TrainedRun, which: Any, step: int) -> None:
     recipe = recipe_of(request(named("last", trained, which=which)))

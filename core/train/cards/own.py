@@ -71,7 +71,7 @@ def hold_cards(
 
 
 def _card_busy(name: str | None, pid: int) -> str:
-    return f"{name}: busy: process {pid} trains on it, or fills a cache"
+    return f"{name}: busy: process {pid} trains on it, reads with it, or fills a cache"
 
 
 def _card_open(name: str | None, why: str) -> str:
