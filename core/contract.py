@@ -200,8 +200,14 @@ def _rows_in_words(rows: RowsIdentity) -> str:
 def _model(before: ModelIdentity, now: ModelIdentity) -> Iterator[Difference]:
     if before.files and now.files:
         yield from _each(differences.MODEL, before.files, now.files)
-    elif _source(before) != _source(now):
+    elif not _is_untold(before, now) and _source(before) != _source(now):
         yield Difference(name=differences.MODEL, before=_source(before), now=_source(now))
+
+
+def _is_untold(before: ModelIdentity, now: ModelIdentity) -> bool:
+    """Whether the commit of the same model wasn't known when the run began."""
+    asked = (before.path, before.asked) == (now.path, now.asked)
+    return asked and before.commit is None and not before.files
 
 
 def _source(model: ModelIdentity) -> str:

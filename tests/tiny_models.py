@@ -1,5 +1,6 @@
 """Untrained checkpoints of two layers of every family, made on the spot."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from transformers import AutoModelForImageTextToText, Qwen2_5_VLConfig, Qwen3VLC
 from core.demo.base_model import SPECIAL_TOKENS, build_config, build_tokenizer, save_processor
 
 _WIDTH = 64
+COMMIT = "895c3a49bc3fa70a340399125c650a463535e71c"
 
 
 def tiny_config(model_type: str, tokenizer: Any) -> Any:
@@ -75,3 +77,13 @@ def make_checkpoint(folder: Path, model_type: str) -> Path:
     patch = 16 if model_type == "qwen3_vl" else 14
     save_processor(folder, tokenizer, patch=patch)
     return folder
+
+
+def hub_of_one(model: Path, cache: Path, monkeypatch: Any) -> Path:
+    """The hub's cache with ``some/sign-reader`` alone, of that folder; returns its snapshot."""
+    repository = cache / "models--some--sign-reader"
+    snapshot = Path(shutil.copytree(model, repository / "snapshots" / COMMIT))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    return snapshot

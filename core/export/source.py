@@ -14,7 +14,7 @@ from core.export.base_files import parsed
 from core.exporting import Checkpoint, ExportRequest
 from core.model.families.family import Family
 from core.model.identity import model_identity
-from core.model.load import DTYPES, open_config
+from core.model.load import DTYPES, open_config, pin
 from core.model.processing import Processing, load_processing
 from core.run_dir import RunDir
 from core.run_state import RunState
@@ -89,6 +89,7 @@ def open_source(request: ExportRequest) -> Source:
     path, best, warnings = _choose(run, request.checkpoint)
     model = _model(config.model, opened)
     architecture, family = open_config(model)
+    model = pin(model)
     _refuse_another_base(run, model)
     _refuse_another_adapter(run, path, config, family)
     compute = opened.compute if setup.weights == "nf4" else setup.weights
@@ -169,8 +170,8 @@ def _refuse_another_base(run: RunDir, model: ModelConfig) -> None:
     if contract is None:
         return
     before, now = contract.model, model_identity(model, None)
-    same = (before.path, before.commit) == (now.path, now.commit)
-    if before.files and now.files:
+    same = before.path == now.path and before.commit in (now.commit, None)
+    if before.files or now.files:
         same = before.files == now.files
     if not same:
         raise UsageError(

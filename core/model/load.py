@@ -13,7 +13,7 @@ from huggingface_hub import errors as hub
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageTextToText, BitsAndBytesConfig
-from transformers.utils import find_adapter_config_file
+from transformers.utils import cached_file, extract_commit_hash, find_adapter_config_file
 
 from core.config import ModelConfig
 from core.errors import KocrError, UsageError, first_line
@@ -49,12 +49,14 @@ def open_config(model: ModelConfig) -> tuple[Any, Family]:
     return config, family_of(config.model_type, model.path)
 
 
-def pin(model: ModelConfig, config: Any) -> ModelConfig:
-    """The model at the hub's commit that ``config`` came from; a folder stays as it is."""
-    commit = getattr(config, "_commit_hash", None)
-    if commit is None or Path(model.path).expanduser().is_dir():
+def pin(model: ModelConfig) -> ModelConfig:
+    """The model, once it was opened, at the hub's commit that it came from; a folder as it is."""
+    if Path(model.path).expanduser().is_dir():
         return model
-    return msgspec.structs.replace(model, revision=commit)
+    # What was just opened is in the cache, under the name of its commit.
+    file = cached_file(model.path, "config.json", revision=model.revision, local_files_only=True)
+    commit = extract_commit_hash(file, None)
+    return model if commit is None else msgspec.structs.replace(model, revision=commit)
 
 
 def weight_bytes(config: Any, weights: str, compute: str) -> int:

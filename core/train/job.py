@@ -147,7 +147,7 @@ def _open_model(
         model = msgspec.structs.replace(config.model, revision=before[0].revision)
         config = msgspec.structs.replace(config, model=model)
     opened, family = open_config(config.model)
-    pinned = pin(config.model, opened)
+    pinned = pin(config.model)
     precision = precision_of(config, profile)
     leanest = all_weights(profile.dtypes)[-1]
     check_weights_fit(

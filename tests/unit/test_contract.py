@@ -162,12 +162,15 @@ def test_what_does_not_decide_the_numbers_is_no_difference(now: Contract) -> Non
 
 
 def test_a_revision_of_the_hub_is_compared_by_its_commit() -> None:
-    def at(commit: str, asked: str | None) -> Contract:
+    def at(commit: str | None, asked: str | None) -> Contract:
         model = ModelIdentity(path="Qwen/x", commit=commit, asked=asked)
         return msgspec.structs.replace(BEGUN, model=model)
 
     assert compare(at("c1", None), at("c1", None)) == ()
     assert names_of(compare(at("c1", None), at("c2", "v2"))) == ("model-changed",)
+    # Where the commit wasn't told at first there is nothing to compare it with.
+    assert compare(at(None, None), at("c1", None)) == ()
+    assert names_of(compare(at(None, None), at("c1", "v2"))) == ("model-changed",)
 
 
 @given(

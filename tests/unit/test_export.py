@@ -13,6 +13,7 @@ from exported import exported, trained, without_a_process
 from learners import MAX_PIXELS, Signs
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
+from tiny_models import COMMIT, hub_of_one
 from transformers import AutoImageProcessor, AutoModelForImageTextToText
 
 from core import toml_file
@@ -136,6 +137,26 @@ def test_an_adapter_is_the_checkpoints_with_the_base_it_belongs_to(
     before = tensors(PeftModel.from_pretrained(base, adapter_of(run, 2)))
     base = AutoModelForImageTextToText.from_pretrained(tiny_model_folder)
     assert tensors(PeftModel.from_pretrained(base, tmp_path / "out")) == before
+
+
+def test_a_base_of_the_hub_is_named_with_its_commit_and_had_offline(
+    tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = hub_of_one(tiny_model_folder, tmp_path / "hub", monkeypatch)
+    (snapshot / "README.md").write_text("---\nlicense: mit\n---\n")
+    signs = Signs(tmp_path / "home", Path("some/sign-reader"))
+    monkeypatch.setenv("KOCR_HOME", str(signs.home))
+    run = trained(signs)
+    made = exported(run, tmp_path / "lora").export
+    assert (made.base, made.revision) == ("some/sign-reader", COMMIT)
+    config = json.loads((tmp_path / "lora" / "adapter_config.json").read_bytes())
+    assert config["base_model_name_or_path"] == "some/sign-reader"
+    assert config["revision"] == COMMIT
+    card = (tmp_path / "lora" / "README.md").read_text(encoding="utf-8")
+    assert 'license: "mit"\nbase_model: "some/sign-reader"\nbase_model_relation: adapter' in card
+    merged = exported(run, tmp_path / "merged", merge=True).export
+    assert merged.verified is not None
+    assert merged.files.keys() >= {"tokenizer.json", "preprocessor_config.json"}
 
 
 def test_other_tools_read_at_the_trained_size_and_greedily(run_of: Make, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from huggingface_hub import errors as hub
 from safetensors.torch import load_file, save_file
+from tiny_models import COMMIT, hub_of_one
 
 from core.config import ModelConfig
 from core.errors import KocrError, UsageError
@@ -115,6 +116,17 @@ def test_causes_are_told_in_plain_words(
 def test_a_hub_id_without_a_network_is_told() -> None:
     message = refusal(load.open_config, ModelConfig(path="Qwen/no-such-model-here"))
     assert message.startswith("Qwen/no-such-model-here: can't read the model's config")
+
+
+def test_a_model_of_the_hub_is_pinned_to_its_commit(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_of_one(folder, tmp_path / "hub", monkeypatch)
+    for revision in (None, "main", COMMIT):
+        model = ModelConfig(path="some/sign-reader", revision=revision)
+        load.open_config(model)
+        assert load.pin(model).revision == COMMIT
+    assert load.pin(ModelConfig(path=str(folder))).revision is None
 
 
 def test_flops_of_the_2b_are_those_worked_out_by_hand() -> None:
