@@ -210,8 +210,8 @@ def whole_box(profile: Profile) -> DeviceConfig:
 
 
 def _pinned(model: ModelConfig) -> tuple[ModelConfig, Family]:
-    opened, family = open_config(model)
-    return pin(model, opened), family
+    _opened, family = open_config(model)
+    return pin(model), family
 
 
 def _first_revision(run: RunDir, model: ModelConfig) -> ModelConfig:

@@ -52,9 +52,9 @@ def describe_checkpoint(
     ``open_reader`` is given the checkpoint, its processor and the device. Raises UsageError for
     what isn't there, can't be used, or needs a library that isn't installed.
     """
-    config = load(path, partial(AutoConfig.from_pretrained, path, trust_remote_code=False))
+    load(path, partial(AutoConfig.from_pretrained, path, trust_remote_code=False))
     checkpoint = Checkpoint(
-        model=pin(ModelConfig(path=path), config),
+        model=pin(ModelConfig(path=path)),
         at_a_time=request.batch or AT_A_TIME,
         max_new_tokens=ValidationConfig().max_new_tokens,
     )
