@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from checkpoints import reseal
 from exported import exported, trained, without_a_process
+from faults import files_of_at_most
 from learners import MAX_PIXELS, Signs
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
@@ -243,6 +245,24 @@ def test_what_is_not_as_it_was_in_memory_is_not_kept(
     with pytest.raises(KocrError, match="not what was in memory") as caught:
         exported(run_of(), tmp_path / "out", merge=True)
     assert named[0] in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_while_weights_are_written_leaves_nothing(
+    run_of: Make, tmp_path: Path
+) -> None:
+    with files_of_at_most(1 << 20), pytest.raises(KocrError, match="out: can't be written: "):
+        exported(run_of(), tmp_path / "out", merge=True, verify=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_merged_weights_that_are_not_finite_are_not_written(signs: Signs, tmp_path: Path) -> None:
+    run = trained(signs)
+    file = adapter_of(run) / "adapter_model.safetensors"
+    save_file({name: value * 1e30 for name, value in load_file(file).items()}, file)
+    reseal(adapter_of(run).parent)
+    with pytest.raises(KocrError, match="isn't finite in fp32; export the adapter alone"):
+        exported(run, tmp_path / "out", merge=True, verify=False)
     assert list(tmp_path.iterdir()) == []
 
 
