@@ -15,8 +15,8 @@ from learners import Signs
 
 from core import exporting
 from core.errors import KocrError
+from core.export import verify
 from core.export.plain_reader import PlainRequest
-from core.export.verify import read_elsewhere
 from core.exporting import EXPORTER, ExportRequest
 from core.run_dir import RunDir
 from kocr_tui.cli import main
@@ -148,10 +148,11 @@ def test_an_exporter_without_a_word_is_told(
         exporting.export(request, lambda _done, _total, _words: None)
 
 
-def test_a_reader_that_fails_is_told_in_one_line(tmp_path: Path) -> None:
-    request = PlainRequest(
-        model=str(tmp_path / "nowhere"), dtype="float32", device="cpu", threads=1, rows=()
-    )
-    with pytest.raises(KocrError, match=r"can't read with the export: .*nowhere") as caught:
-        read_elsewhere(request, tmp_path, lambda _done, _total: None)
-    assert "\n" not in str(caught.value)
+def test_a_reader_that_fails_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = (sys.executable, "-c", "raise ValueError('first\\nno such tensor')")
+    monkeypatch.setattr(verify, "_READER", fails)
+    request = PlainRequest(model="m", dtype="float32", device="cpu", threads=1, rows=())
+    with pytest.raises(KocrError, match=r"can't read with the export: no such tensor; nothing"):
+        verify.read_elsewhere(request, tmp_path, lambda _done, _total: None)
