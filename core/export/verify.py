@@ -110,12 +110,17 @@ def read_elsewhere(request: PlainRequest, folder: Path, tell: Tell) -> PlainAnsw
     """
     asked, given = folder / "request", folder / "answer"
     asked.write_bytes(msgspec.json.encode(request))
-    run_told(
-        [*_READER, str(asked), str(given)],
-        lambda done, total, _words: tell(done, total),
-        None,
-        called="the plain reader",
-    )
+    try:
+        run_told(
+            [*_READER, str(asked), str(given)],
+            lambda done, total, _words: tell(done, total),
+            None,
+            called="the reader",
+        )
+    except KocrError as error:
+        raise KocrError(
+            f"plain transformers can't read with the export: {error}; nothing was kept"
+        ) from error
     return msgspec.json.decode(given.read_bytes(), type=PlainAnswer)
 
 

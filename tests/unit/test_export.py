@@ -16,10 +16,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import COMMIT, hub_of_one
 from transformers import AutoImageProcessor, AutoModelForImageTextToText
 
-from core import toml_file
 from core.config import Targets
-from core.contract import Contract, ModelIdentity, RowsIdentity, write_contract
-from core.errors import KocrError, UsageError
+from core.errors import KocrError
 from core.export import exporter
 from core.export.plain_reader import digest
 from core.exporting import EXPORT_FILE, Export
@@ -244,54 +242,3 @@ def test_what_is_not_as_it_was_in_memory_is_not_kept(
         exported(run_of(), tmp_path / "out", merge=True)
     assert named[0] in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_cannot_be_exported_is_told_in_one_line(
-    run_of: Make, signs: Signs, tmp_path: Path, tiny_model_folder: Path
-) -> None:
-    run = run_of()
-    with pytest.raises(UsageError, match="no checkpoint of step 7; there are those of 1, 2"):
-        exported(run, tmp_path / "out", checkpoint=7)
-    with pytest.raises(UsageError, match="no such folder to put out into"):
-        exported(run, tmp_path / "nowhere" / "out")
-    job = signs.job()
-    job.events.close()
-    with pytest.raises(KocrError, match=r"certificate.json: can't be read: No such file"):
-        exported(job.run, tmp_path / "out")
-    (job.run.path / "certificate.json").write_bytes(run.certificate_file.read_bytes())
-    with pytest.raises(UsageError, match="no checkpoint yet"):
-        exported(job.run, tmp_path / "out")
-    validation = signs.home / "signs" / "validation.jsonl"
-    aside = validation.rename(validation.with_suffix(".aside"))
-    try:
-        with pytest.raises(UsageError, match=r"validation\.jsonl.*--no-verify"):
-            exported(run, tmp_path / "out")
-        assert list(tmp_path.iterdir()) == []
-        assert exported(run, tmp_path / "out", verify=False).export.verified is None
-    finally:
-        aside.rename(validation)
-
-
-def test_another_base_in_its_place_is_refused(signs: Signs, tmp_path: Path) -> None:
-    run = trained(signs)
-    rows = RowsIdentity(file="f", rows=1, set_aside=0, source="", texts="", photos="")
-    model = ModelIdentity(path="elsewhere", files={"model.safetensors": "1 bytes, 00"})
-    contract = Contract(
-        config={}, train=rows, validation=rows, model=model, order=1, versions={}, device="cpu"
-    )
-    write_contract(run, contract)
-    with pytest.raises(UsageError, match=r"is not the base that .* was trained on"):
-        exported(run, tmp_path / "out")
-
-
-@pytest.mark.parametrize(("key", "changes"), [("alpha", {"alpha": 64.0}), ("rank", {"rank": 8})])
-def test_a_config_that_was_changed_since_is_refused(
-    key: str, changes: dict[str, Any], signs: Signs, tmp_path: Path
-) -> None:
-    """The adapter counts alpha / rank times: merged by another number it would be another."""
-    run = trained(signs)
-    config = run.config()
-    other = msgspec.structs.replace(config, lora=msgspec.structs.replace(config.lora, **changes))
-    run.config_file.write_text(toml_file.encode(other), encoding="utf-8")
-    with pytest.raises(UsageError, match=rf"config\.toml: lora\.{key} is not what the adapter"):
-        exported(run, tmp_path / "out", verify=False)

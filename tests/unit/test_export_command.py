@@ -15,6 +15,8 @@ from learners import Signs
 
 from core import exporting
 from core.errors import KocrError
+from core.export import verify
+from core.export.plain_reader import PlainRequest
 from core.exporting import EXPORTER, ExportRequest
 from core.run_dir import RunDir
 from kocr_tui.cli import main
@@ -144,3 +146,13 @@ def test_an_exporter_without_a_word_is_told(
     request = ExportRequest(run=str(run.path), out=str(tmp_path / "out"))
     with pytest.raises(KocrError, match="ended with code 0 and no word"):
         exporting.export(request, lambda _done, _total, _words: None)
+
+
+def test_a_reader_that_fails_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = (sys.executable, "-c", "raise ValueError('first\\nno such tensor')")
+    monkeypatch.setattr(verify, "_READER", fails)
+    request = PlainRequest(model="m", dtype="float32", device="cpu", threads=1, rows=())
+    with pytest.raises(KocrError, match=r"can't read with the export: no such tensor; nothing"):
+        verify.read_elsewhere(request, tmp_path, lambda _done, _total: None)
