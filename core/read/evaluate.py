@@ -15,7 +15,7 @@ from core.config import BadRows
 from core.data.dataset import SetAside
 from core.data.photos import PhotoBook
 from core.data.survey import PHOTO_CACHE
-from core.errors import UsageError
+from core.errors import KocrError, UsageError
 from core.evaluate.labels import LabelledRow, labelled_rows, photo_hash
 from core.evaluate.predictions import (
     Header,
@@ -61,11 +61,25 @@ def evaluate(request: ReadRequest, work: Evaluation, tell: Tell) -> None:
         progress = _Progress(tell, batches, left, described.tokens)
         if not left:
             return
-        with described.open() as reader, PredictionsWriter(out, header) as writer:
+        with described.open() as reader:
             tell_notes(reader, tell)
-            for read in _read(reader, left, asked.root):
+            _write(out, header, _read(reader, left, asked.root), progress)
+
+
+def _write(
+    out: Path, header: Header, arriving: Iterator[list[ReadRow]], progress: "_Progress"
+) -> None:
+    """Appends batches as they are read; raises KocrError where the disk doesn't take one."""
+    try:
+        with PredictionsWriter(out, header) as writer:
+            for read in arriving:
                 writer.append(read)
                 progress.add(len(read))
+    except OSError as error:
+        raise KocrError(
+            f"{out}: can't be written: {error.strerror or error}; make room on the disk, then give "
+            "the same command again: it goes on from there"
+        ) from error
 
 
 def tell_notes(reader: Reader, tell: Tell) -> None:
@@ -112,7 +126,7 @@ def _open(asked: _Asked, count: int | None, tell: Tell) -> list[LabelledRow]:
         aside=aside,
     )
     if aside:
-        said = f"{asked.data}: {len(aside):,} rows have no label to score against and are left out"
+        said = f"{asked.data}: rows with no label to score against, left out: {len(aside):,}"
         first = f"the first is line {aside[0].line}: {aside[0].sentence}"
         tell(0, 0, Told(note=f"{said}; {first}"))
     return rows

@@ -123,7 +123,9 @@ def _of_run(run: RunDir, request: ReadRequest) -> Recipe:
         )
     if setup is not None:
         config = under(config, setup)
-    profile, _said = held_to_card(load_profile(config.device.profile), auto_card())
+    profile = load_profile(config.device.profile)
+    if profile.device == "cuda":
+        profile, _said = held_to_card(profile, auto_card())
     found, notes = (None, ()) if request.source.base else choose(run, request.source.checkpoint)
     title, name, adapter = f"{run.id} base", "base", None
     if found is not None:

@@ -177,7 +177,7 @@ def test_a_held_card_is_refused_to_a_program_with_another_home(
     pid, refused = held(library, "two", code, tmp_path / "a")  # type: ignore[misc]
     assert refused == [
         2,
-        f"NVIDIA A100-SXM4-40GB: busy: process {pid} trains on it, or fills a cache",
+        f"NVIDIA A100-SXM4-40GB: busy: process {pid} trains on it, reads with it, or fills a cache",
     ]
 
 

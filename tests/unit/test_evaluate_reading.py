@@ -1,5 +1,6 @@
 """Rows read into a file of predictions: whole, interrupted, resumed, refused; and photos alone."""
 
+import errno
 import json
 import os
 import subprocess
@@ -13,8 +14,8 @@ from PIL import Image
 from sign_rows import PROMPT, chat_row
 
 from core.demo.signboards import write_dataset
-from core.errors import UsageError
-from core.evaluate.predictions import read_predictions, row_id
+from core.errors import KocrError, UsageError
+from core.evaluate.predictions import PredictionsWriter, ReadRow, read_predictions, row_id
 from core.evaluate.summary import measures_of
 from core.read.evaluate import evaluate
 from core.read.predict import predict
@@ -185,6 +186,27 @@ def test_rows_of_another_order_are_refused(read: Callable[..., Path]) -> None:
     out.write_bytes(b"".join((header, *others, first)))
     with pytest.raises(UsageError, match="in another order"):
         read()
+
+
+def test_a_disk_that_takes_no_more_is_told(
+    read: Callable[..., Path],
+    undisturbed: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    append, written = PredictionsWriter.append, 0
+
+    def append_once(writer: PredictionsWriter, rows: list[ReadRow]) -> None:
+        nonlocal written
+        written += 1
+        append(writer, rows if written == 1 else rows[:1])
+        if written > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(PredictionsWriter, "append", append_once)
+        with pytest.raises(KocrError, match=r"out.jsonl: can't be written: No space left on dev"):
+            read()
+    assert without_times(read()) == undisturbed
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ def test_a_disk_that_fails_at_any_operation_leaves_one_whole_export(
     write(out, b"one")
     with monkeypatch.context() as patched:
         Disk(at, failures()[0]).install(patched)
-        with suppress(OSError, UsageError):
+        with suppress(OSError, KocrError):
             write(out, b"two", force=True)
     assert holds(out) in (both(b"one"), both(b"two"))
     write(out, b"three", force=True)

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from learners import MAX_PIXELS, Signs
 from trained_runs import BEST, PROMPTS, TrainedRun, make_trained_run
 
+from core import toml_file
 from core.errors import KocrError, UsageError
 from core.evaluate.predictions import read_predictions
 from core.read.budget import DEFAULT_PIXELS
 from core.read.evaluate import evaluate
 from core.read.recipe import recipe_of
-from core.reading import Evaluation, ReadRequest, Source
+from core.reading import Evaluation, ReadRequest, Source, Told
+from core.run_dir import RunDir
 from core.train.checkpoints import checkpoint
 from kocr_tui.options.reading_source import source_of
 
@@ -52,7 +55,7 @@ def named(name: str, trained: TrainedRun, *, base: bool = False, which: Any = "b
 
 def test_a_run_reads_as_it_was_trained(trained: TrainedRun, tmp_path: Path) -> None:
     assert trained.adapted != trained.base
-    source = named("last", trained)
+    source = named(trained.run.id, trained)
     assert source == Source(run=str(trained.run.path))
     assert replies(source, tmp_path / "adapter") == trained.adapted
     header = read_predictions(tmp_path / "adapter").header
@@ -75,7 +78,7 @@ def test_four_bit_weights_read_as_they_were_trained(signs: Signs, tmp_path: Path
 
 @pytest.mark.parametrize(("which", "step"), [("best", BEST), ("last", 6), (2, 2)])
 def test_a_checkpoint_is_chosen(trained: TrainedRun, which: Any, step: int) -> None:
-    recipe = recipe_of(request(named("last", trained, which=which)))
+    recipe = recipe_of(request(named(trained.run.id, trained, which=which)))
     assert recipe.name == f"step-{step}"
     assert recipe.adapter is not None
     assert recipe.adapter.folder == trained.adapter(step)
@@ -103,6 +106,33 @@ def test_a_damaged_checkpoint_reads_nothing(trained: TrainedRun, tmp_path: Path)
     shutil.rmtree(run / "checkpoints")
     with pytest.raises(UsageError, match="no checkpoint is saved yet; --base"):
         recipe_of(request(Source(run=str(run))))
+
+
+def test_rows_without_a_label_are_left_out_where_the_run_sets_them_aside(
+    trained: TrainedRun, tmp_path: Path
+) -> None:
+    data = Path(validation(trained))
+    bad = data.with_name("bad.jsonl")
+    bad.write_text("no JSON\n" + data.read_text(encoding="utf-8"), encoding="utf-8")
+    run = RunDir(Path(shutil.copytree(trained.run.path, tmp_path / "run")))
+    told: list[Told] = []
+
+    def read(bad_rows: Any, out: str) -> None:
+        config = run.config()
+        rows = msgspec.structs.replace(config.data, validation=str(bad), bad_rows=bad_rows)
+        config = msgspec.structs.replace(config, data=rows)
+        run.config_file.write_text(toml_file.encode(config), encoding="utf-8")
+        work = Evaluation(out=str(tmp_path / out))
+        asked = ReadRequest(source=Source(run=str(run.path)), work=work)
+        evaluate(asked, work, lambda *heard: told.append(heard[2]))
+
+    with pytest.raises(UsageError, match=r"bad.jsonl row 1: .*mend the row"):
+        read("refuse", "refused")
+    read("set-aside", "out")
+    [note] = [one.note for one in told if one.note is not None]
+    assert note.startswith(f"{bad}: rows with no label to score against, left out: 1; ")
+    found = {row.row: row.reply for row in read_predictions(tmp_path / "out").rows}
+    assert found == {row + 1: reply for row, reply in trained.adapted.items()}
 
 
 def test_an_untuned_run_needs_a_budget(trained: TrainedRun, tmp_path: Path) -> None:
