@@ -8,7 +8,7 @@ demo: $(INSTALLED)
 	@$(BIN)/kocr-tui demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
