@@ -17,6 +17,7 @@ from core.data.photos import PhotoBook
 from core.data.schemas import parse_row
 from core.data.unusable import UnusableError
 from core.errors import UsageError
+from core.evaluate.predictions import ReadRow, row_id
 
 
 class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +36,19 @@ class LabelledRow(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
     size: tuple[int, int] | None = None
     why: str | None = None
+
+    def unread(self, image_hash: str | None) -> ReadRow:
+        """The record of the row before anything has read it."""
+        return ReadRow(
+            row=self.line,
+            id=row_id(image_hash, self.image, self.prompt, self.truth),
+            image=self.image,
+            image_hash=image_hash,
+            prompt=self.prompt,
+            truth=self.truth,
+            size=self.size,
+            metadata=self.metadata,
+        )
 
 
 class _Identified(msgspec.Struct, frozen=True):

@@ -109,17 +109,8 @@ def _matched(
 
 
 def _read_row(row: LabelledRow, reply: GivenReply | None, source: Path, *, hashes: bool) -> ReadRow:
-    image_hash = photo_hash(row.image) if hashes else None
-    read = ReadRow(
-        row=row.line,
-        id=row_id(image_hash, row.image, row.prompt, row.truth),
-        image=row.image,
-        image_hash=image_hash,
-        prompt=row.prompt,
-        truth=row.truth,
-        size=row.size,
-        metadata=row.metadata,
-        why=f"no reply in {source.name}",
+    read = msgspec.structs.replace(
+        row.unread(photo_hash(row.image) if hashes else None), why=f"no reply in {source.name}"
     )
     if reply is None:
         return read

@@ -10,6 +10,8 @@ from functools import partial
 from hashlib import file_digest
 from pathlib import Path
 
+import msgspec
+
 from core import lock
 from core.config import BadRows
 from core.data.dataset import SetAside
@@ -21,7 +23,6 @@ from core.evaluate.predictions import (
     Header,
     PredictionsWriter,
     ReadRow,
-    row_id,
     write_predictions,
 )
 from core.evaluate.summary import scored
@@ -225,21 +226,14 @@ def _read(reader: Reader, batches: Batches, root: str | None) -> Iterator[list[R
 
 def _record(row: LabelledRow, reply: Reply, image_hash: str | None, ms: float | None) -> ReadRow:
     return scored(
-        ReadRow(
-            row=row.line,
-            id=row_id(image_hash, row.image, row.prompt, row.truth),
-            image=row.image,
-            image_hash=image_hash,
-            prompt=row.prompt,
-            truth=row.truth,
+        msgspec.structs.replace(
+            row.unread(image_hash),
             reply=reply.text,
             why=reply.why,
             tokens=reply.tokens,
             cut=reply.cut,
             ms=ms,
-            size=row.size,
             read_size=reply.read_size,
-            metadata=row.metadata,
         )
     )
 

@@ -2,7 +2,8 @@
 
 import argparse
 
-from kocr_tui.options.option_types import checkpoint, count, reader
+from kocr_tui.options.option_types import count, reader
+from kocr_tui.options.reading_options import add_bounds, add_weights
 from kocr_tui.options.run_options import add_root
 
 EPILOG = """\
@@ -27,7 +28,8 @@ def add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("data", metavar="DATA", nargs="?", help="JSONL of rows (Qwen2-VL chats)")
     _add_sources(parser)
-    _add_model(parser)
+    add_weights(parser)
+    add_bounds(parser)
     parser.add_argument(
         "-n",
         dest="count",
@@ -50,30 +52,6 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
     sources.add_argument("--predictions", metavar="FILE", help="score the replies in this JSONL")
     sources.add_argument(
         "--compare", metavar="FILE", nargs="+", help="compare predictions, row by row"
-    )
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--base", action="store_true", help="the base model without the adapter")
-    which.add_argument(
-        "--checkpoint",
-        metavar="WHICH",
-        type=checkpoint,
-        default="best",
-        help="of a run: best, last, or a step (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        metavar="N",
-        type=count,
-        help="pixel budget an image (default: the run's certified one, or the folder's own)",
-    )
-    parser.add_argument(
-        "--batch",
-        metavar="N",
-        type=count,
-        help="photos at a time (default: the certificate's, else 8; fewer where memory runs out)",
     )
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from kocr_tui.options.option_types import checkpoint, count
+from kocr_tui.options.reading_options import add_bounds, add_weights
 
 PROMPT = "이 간판 이미지의 텍스트를 읽어주세요."
 EPILOG = (
@@ -23,27 +23,8 @@ def add_predict_options(parser: argparse.ArgumentParser) -> None:
     )
     sources.add_argument("--adapter", metavar="DIR", help="an adapter's folder (peft)")
     sources.add_argument("--model", metavar="NAME", help="a base model: a folder or hub id")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--base", action="store_true", help="the base model without the adapter")
-    which.add_argument(
-        "--checkpoint",
-        metavar="WHICH",
-        type=checkpoint,
-        default="best",
-        help="of a run: best, last, or a step (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--max-pixels",
-        metavar="N",
-        type=count,
-        help="pixel budget an image (default: the run's certified one, or the folder's own)",
-    )
-    parser.add_argument(
-        "--batch",
-        metavar="N",
-        type=count,
-        help="photos at a time (default: the certificate's, else 8; fewer where memory runs out)",
-    )
+    add_weights(parser)
+    add_bounds(parser)
     parser.add_argument("--prompt", default=PROMPT, help="what is asked (default: %(default)s)")
     outputs = parser.add_mutually_exclusive_group()
     outputs.add_argument("--json", action="store_true", help="print a JSON object a photo")
