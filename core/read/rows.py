@@ -13,11 +13,12 @@ def batches_of(
 ) -> Batches:
     """All rows in batches, the longest first, so that what is side by side is about as long.
 
-    By image tokens, then by text, then by line; rows that can't be read come last.
+    By image tokens, then by text (a reply is often about as long as the label), then by line; rows
+    that can't be read come last.
     """
 
     def longest_first(row: LabelledRow) -> tuple[bool, int, int, int]:
-        text = len(row.prompt.encode())
+        text = len((row.prompt + row.truth).encode())
         return row.why is not None, -tokens(photo_of(row, None)), -text, row.line
 
     ordered = sorted(rows, key=longest_first)

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sign_rows import PROMPT
@@ -18,6 +19,7 @@ from core.hardware.device import CpuDevice
 from core.model.families import FAMILIES
 from core.model.load import load_model
 from core.model.lora import add_adapter
+from core.model.patch_embedding import multiply_patches
 from core.model.processing import Processing
 
 NEW_TOKENS = 10
@@ -40,6 +42,7 @@ def reader_of(bench: Bench, processing: Processing | None = None) -> SignReader:
     base = load_model(bench.model, bench.family, "fp32", "fp32")
     adapted = add_adapter(base, bench.family, LoraConfig(rank=4), seed=0)
     stir(adapted)
+    multiply_patches(base)
     return SignReader(
         base,
         processing or bench.processing,
@@ -87,6 +90,15 @@ def test_a_batch_writes_the_stock_models_tokens_whatever_stands_beside_them(benc
     for one in together:
         assert one.cut == (one.token_ids[-1] != end)
         assert one.text == bench.processing.decode([list(one.token_ids)])[0]
+
+
+def test_patches_are_embedded_as_by_the_convolution(bench: Bench) -> None:
+    model = load_model(bench.model, bench.family, "fp32", "fp32")
+    patches = torch.from_numpy(np.concatenate([sample.patches for sample in prompts(bench)]))
+    values = bench.processing.pixels(patches, torch.float32)
+    expected = model.model.visual.patch_embed(values)
+    multiply_patches(model)
+    assert torch.allclose(model.model.visual.patch_embed(values), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_models_own_generation_settings_change_nothing(bench: Bench, tmp_path: Path) -> None:

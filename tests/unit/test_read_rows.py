@@ -20,8 +20,8 @@ def labelled(draw: st.DrawFn) -> list[LabelledRow]:
             line=line,
             image=f"{line}.jpg",
             name=f"{line}.jpg",
-            prompt="가" * draw(st.integers(0, 3)),
-            truth="나",
+            prompt="가",
+            truth="나" * draw(st.integers(1, 4)),
             size=size,
             why=None if size else "no such file",
         )
@@ -43,7 +43,7 @@ def test_every_row_is_in_one_batch_the_longest_first(
     assert all(len(batch) == at_a_time for batch in batches[:-1])
     readable = [row for row in read if row.why is None]
     assert read[: len(readable)] == readable
-    lengths = [(area(Photo(row.image, row.prompt, row.size, None)), row.prompt) for row in readable]
+    lengths = [(area(Photo(row.image, row.prompt, row.size, None)), row.truth) for row in readable]
     assert lengths == sorted(lengths, reverse=True)
     other = list(rows)
     shuffled.shuffle(other)

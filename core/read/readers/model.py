@@ -1,5 +1,6 @@
 """Our own reader: a base model, perhaps with an adapter."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,13 +13,14 @@ from core.hardware.device import Device, open_device, require_device
 from core.hardware.out_of_memory import OutOfMemory
 from core.model.load import check_weights_fit, load_model, open_config, weight_tensors
 from core.model.lora import put_on
+from core.model.patch_embedding import multiply_patches
 from core.read.reader import Photo, Reply, Size
 from core.read.recipe import Recipe
 from core.train.cards.own import hold_cards
 from core.train.recovery import in_one_line
 from core.train.self_tests import try_fast_paths
 
-_DECODERS = 4
+_DECODERS = min(4, os.cpu_count() or 1)
 
 
 @contextmanager
@@ -63,6 +65,7 @@ class ModelReader:
         if recipe.adapter is not None:
             adapted = put_on(model, recipe.adapter.config, recipe.adapter.folder)
             model = adapted.get_base_model()
+        multiply_patches(model)
         model.to(device.torch_device)
         device.count(weight_tensors(model))
         self._max_pixels = recipe.max_pixels
