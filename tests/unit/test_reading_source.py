@@ -67,8 +67,10 @@ def test_a_run_reads_as_it_was_trained(trained: TrainedRun, tmp_path: Path) -> N
     assert replies(without, tmp_path / "base") == trained.base
 
 
-def test_four_bit_weights_read_as_they_were_trained(signs: Signs, tmp_path: Path) -> None:
-    trained = make_trained_run(signs, "nf4")
+def test_four_bit_weights_read_as_they_were_trained(
+    tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    trained = make_trained_run(Signs(tmp_path / "home", tiny_model_folder), "nf4")
     source = Source(run=str(trained.run.path))
     assert replies(source, tmp_path / "out") == trained.adapted
     header = read_predictions(tmp_path / "out").header
