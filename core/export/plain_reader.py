@@ -76,9 +76,12 @@ def answer(
     named = model.state_dict().items() if request.digests else ()
     tensors = {name: digest(value) for name, value in named if only in name}
     model = model.to(request.device).eval()
-    source: dict[str, Any] = {"revision": request.revision, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(request.model, **source)
-    images = AutoImageProcessor.from_pretrained(request.model, **source, **request.bounds)
+    tokenizer = AutoTokenizer.from_pretrained(
+        request.model, revision=request.revision, trust_remote_code=False
+    )
+    images = AutoImageProcessor.from_pretrained(
+        request.model, revision=request.revision, trust_remote_code=False, **request.bounds
+    )
     inputs: list[str] = []
     replies: list[str] = []
     for row in request.rows:

@@ -57,7 +57,9 @@ def _unsafe_call(node: ast.Call) -> list[str]:
     name = ast.unparse(node.func)
     given = {each.arg: ast.unparse(each.value) for each in node.keywords if each.arg}
     wrong = [name] if name in CALLS else []
-    if name.endswith(".from_pretrained") and given.get("trust_remote_code") != "False":
+    # peft knows its own classes alone, and has no such option.
+    remote = name.endswith(".from_pretrained") and not name.startswith("Peft")
+    if remote and given.get("trust_remote_code") != "False":
         wrong.append(f"{name} without trust_remote_code=False")
     if given.get("trust_remote_code", "False") != "False":
         wrong.append("trust_remote_code")
