@@ -8,7 +8,7 @@ demo: $(INSTALLED)
 	@$(BIN)/kocr-tui demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
