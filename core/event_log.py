@@ -5,7 +5,6 @@ that it doesn't know.
 """
 
 import contextlib
-import json
 import os
 import re
 import threading
@@ -251,6 +250,9 @@ def _encoded(event: AnyEvent) -> bytes:
     try:
         return _ENCODER.encode(event)
     except UnicodeEncodeError:
+        # The console reads events without writing any.
+        import json
+
         text = json.dumps(msgspec.to_builtins(event), ensure_ascii=False, separators=(",", ":"))
         return text.encode("utf-8", "replace")
 
