@@ -31,4 +31,4 @@ def _below(folder: str) -> Iterator[str]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield os.path.join(path, name)  # noqa: PTH118
+                yield os.path.join(path, name)  # noqa: PTH118 - as above

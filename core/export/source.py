@@ -7,15 +7,14 @@ from typing import Any
 import msgspec
 
 from core.config import ModelConfig, RunConfig
-from core.contract import read_contract
 from core.errors import KocrError, UsageError
 from core.events import ModelOpened, Setup
 from core.export.base_files import parsed
 from core.exporting import Checkpoint, ExportRequest
 from core.model.families.family import Family
-from core.model.identity import model_identity
 from core.model.load import DTYPES, open_config, pin
 from core.model.processing import Processing, load_processing
+from core.model.trained_base import refuse_another_base
 from core.run_dir import RunDir
 from core.run_state import RunState
 from core.run_watch import RunWatch
@@ -90,7 +89,7 @@ def open_source(request: ExportRequest) -> Source:
     model = _model(config.model, opened)
     architecture, family = open_config(model)
     model = pin(model)
-    _refuse_another_base(run, model)
+    refuse_another_base(run, model)
     _refuse_another_adapter(run, path, config, family)
     compute = opened.compute if setup.weights == "nf4" else setup.weights
     return Source(
@@ -163,21 +162,6 @@ def _model(asked: ModelConfig, opened: ModelOpened) -> ModelConfig:
     """The base as the config names it, at the commit of the hub that the run was trained on."""
     revision = opened.revision if asked.path == opened.path else asked.revision
     return msgspec.structs.replace(asked, revision=revision)
-
-
-def _refuse_another_base(run: RunDir, model: ModelConfig) -> None:
-    contract = read_contract(run)
-    if contract is None:
-        return
-    before, now = contract.model, model_identity(model, None)
-    same = before.path == now.path and before.commit in (now.commit, None)
-    if before.files or now.files:
-        same = before.files == now.files
-    if not same:
-        raise UsageError(
-            f"{model.path}: is not the base that {run.id} was trained on ({before.path}"
-            f"{f' at {before.commit}' if before.commit else ''}); put that back"
-        )
 
 
 def _refuse_another_adapter(run: RunDir, path: Path, config: RunConfig, family: Family) -> None:

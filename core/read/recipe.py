@@ -9,7 +9,6 @@ import msgspec
 from peft import LoraConfig as PeftLoraConfig
 
 from core.config import DeviceConfig, ModelConfig, ValidationConfig
-from core.contract import read_contract
 from core.data.unusable import UnusableError
 from core.errors import UsageError
 from core.events import ModelOpened, Setup
@@ -20,6 +19,7 @@ from core.model.identity import model_identity
 from core.model.load import open_config, pin
 from core.model.lora import WEIGHTS_FILE, open_adapter
 from core.model.processing import Processing, load_processing
+from core.model.trained_base import refuse_another_base
 from core.profile import GIB, Profile, held_to_card, load_profile
 from core.read.budget import DEFAULT_PIXELS, own_budget
 from core.read.choice import choose
@@ -135,7 +135,7 @@ def _of_run(run: RunDir, request: ReadRequest) -> Recipe:
         adapter = Adapter(folder, title, open_adapter(folder))
     model, family = _pinned(_first_revision(run, config.model))
     if adapter is not None:
-        _refuse_another_base(run, model)
+        refuse_another_base(run, model)
     return Recipe(
         title=title,
         name=name,
@@ -223,20 +223,6 @@ def _first_revision(run: RunDir, model: ModelConfig) -> ModelConfig:
     if first is None or first.revision is None or first.path != model.path:
         return model
     return msgspec.structs.replace(model, revision=first.revision)
-
-
-def _refuse_another_base(run: RunDir, model: ModelConfig) -> None:
-    """An adapter says nothing on weights that it wasn't trained on."""
-    contract = read_contract(run)
-    if contract is None:
-        return
-    before, now = contract.model, model_identity(model, None)
-    same = before.files == now.files if now.files else before.commit == now.commit
-    if not same:
-        raise UsageError(
-            f"{model.path}: not the base that {run.id} was trained on ({before.path}"
-            f"{f'@{before.commit}' if before.commit else ''}); put that back"
-        )
 
 
 def _setup_of(run: RunDir) -> Setup | None:
